@@ -1,0 +1,102 @@
+/**
+ * Gives every step its occurrence, and refuses a name whose order cannot be relied on.
+ *
+ * Uses of one name are in order when they happen in one fiber, in a fiber and one it waits for, or in fibers of which one
+ * had ended before the other was forked. That covers loops, retries and timeouts. Uses in fibers that live at the same
+ * time are in no order: on replay the first could become the second, and get its result.
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import type { StepId } from "../SystemDb.ts"
+
+/** A fiber of a run, and the fiber it was forked in, as far as they used steps. */
+interface Branch {
+  readonly fiber: Fiber.Fiber<unknown, unknown>
+  readonly parent: Branch | undefined
+}
+
+const CurrentBranch = Context.Reference<Branch | undefined>("effect-durable/CurrentBranch", {
+  defaultValue: () => undefined
+})
+
+/** Marks the fiber as a branch; fibers it forks from now on inherit the mark and so know what they descend from. */
+const branchOf = (fiber: Fiber.Fiber<unknown, unknown>): Branch => {
+  const marker = fiber.getRef(CurrentBranch)
+  if (marker !== undefined && marker.fiber === fiber) return marker
+  const branch: Branch = { fiber, parent: marker }
+  fiber.setContext(Context.add(fiber.context, CurrentBranch, branch))
+  return branch
+}
+
+const descendsFrom = (branch: Branch, ancestor: Branch): boolean => {
+  for (let current = branch.parent; current !== undefined; current = current.parent) {
+    if (current.fiber === ancestor.fiber) return true
+  }
+  return false
+}
+
+/** Fiber ids only grow, so this is an upper bound of the ids handed out so far, and a lower bound of those to come. */
+const newestFiberId = (): number => Effect.runFork(Effect.void).id
+
+interface User {
+  readonly branch: Branch
+  /** The newest fiber id when the fiber ended: fibers with a greater id were forked afterwards. */
+  endedAt: number | undefined
+}
+
+interface Usage {
+  count: number
+  /** The fiber with a use that has not ended, if any. */
+  busy: Fiber.Fiber<unknown, unknown> | undefined
+  users: Array<User>
+}
+
+const inOrder = (user: User, branch: Branch): boolean => {
+  if (user.branch.fiber === branch.fiber || descendsFrom(branch, user.branch)) return true
+  if (user.endedAt === undefined) return false
+  return descendsFrom(user.branch, branch) || user.endedAt < branch.fiber.id
+}
+
+/** The occurrences of one execution of a run. */
+export class Occurrences {
+  readonly #usages = new Map<string, Usage>()
+
+  /** The identity of the next use of this name and key, or undefined when its order cannot be relied on. */
+  next(fiber: Fiber.Fiber<unknown, unknown>, name: string, key: string): StepId | undefined {
+    const branch = branchOf(fiber)
+    const label = `${name}\0${key}`
+    let usage = this.#usages.get(label)
+    if (usage === undefined) {
+      usage = { count: 0, busy: undefined, users: [] }
+      this.#usages.set(label, usage)
+    }
+    if (usage.busy !== undefined && usage.busy !== fiber) return undefined
+    if (!usage.users.every((user) => inOrder(user, branch))) return undefined
+    this.#enlist(usage, branch)
+    usage.count++
+    return { name, key, occurrence: usage.count }
+  }
+
+  /** Says that a use is under way until `leave`, so that one that starts meanwhile in another fiber is refused. */
+  enter(fiber: Fiber.Fiber<unknown, unknown>, id: StepId): void {
+    this.#usages.get(`${id.name}\0${id.key}`)!.busy = fiber
+  }
+
+  leave(id: StepId): void {
+    this.#usages.get(`${id.name}\0${id.key}`)!.busy = undefined
+  }
+
+  #enlist(usage: Usage, branch: Branch): void {
+    if (usage.users.some((user) => user.branch.fiber === branch.fiber)) return
+    const user: User = { branch, endedAt: undefined }
+    branch.fiber.addObserver(() => {
+      user.endedAt = newestFiberId()
+    })
+    // Siblings that ended in turn say together no more than the last of them, so a loop does not grow the list.
+    usage.users = usage.users.filter((other) =>
+      other.endedAt === undefined || other.branch.parent?.fiber !== branch.parent?.fiber
+    )
+    usage.users.push(user)
+  }
+}

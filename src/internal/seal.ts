@@ -1,0 +1,83 @@
+/**
+ * What every store shares at its door: values over the limit are refused before anything is written, and every call passes
+ * the `Interceptor` seam.
+ */
+import * as Effect from "effect/Effect"
+import { ValueTooLarge } from "../Errors.ts"
+import { Interceptor, type SystemDb } from "../SystemDb.ts"
+
+type Store = SystemDb["Service"]
+
+/** 8 MB of JSON text, in UTF-8. */
+export const defaultMaxValueBytes = 8 * 1024 * 1024
+
+const intercepted =
+  <Args extends ReadonlyArray<any>, A, E, R>(
+    method: keyof Store,
+    call: (...args: Args) => Effect.Effect<A, E, R>
+  ) =>
+  (...args: Args): Effect.Effect<A, E, R> =>
+    Effect.withFiber((fiber) => fiber.getRef(Interceptor)(method, call(...args)))
+
+/** Wraps a store's methods; what an implementation's layer provides is always sealed. */
+export const seal = (store: Store, options: { readonly maxValueBytes: number }): Store => {
+  const limit = options.maxValueBytes
+  const oversized = (field: string, value: string | null): ValueTooLarge | undefined => {
+    // A UTF-16 unit is at most 3 bytes of UTF-8, so most values need no counting.
+    if (value === null || value.length * 3 <= limit) return undefined
+    const bytes = Buffer.byteLength(value)
+    return bytes > limit ? new ValueTooLarge({ field, bytes, limit }) : undefined
+  }
+  const checked = <A, E, R>(refusal: ValueTooLarge | undefined, call: Effect.Effect<A, E, R>) =>
+    refusal === undefined ? call : Effect.fail(refusal)
+  const stepTooLarge = (step: { readonly name: string; readonly outcome: string | null; readonly errors: string | null }) =>
+    oversized(`outcome of step ${step.name}`, step.outcome) ?? oversized(`errors of step ${step.name}`, step.errors)
+
+  return {
+    now: Effect.withFiber((fiber) => fiber.getRef(Interceptor)("now", store.now)),
+    hints: store.hints,
+    start: intercepted("start", (run) => checked(oversized("payload", run.payload), store.start(run))),
+    claim: intercepted("claim", store.claim),
+    findRun: intercepted("findRun", store.findRun),
+    awaitRun: intercepted("awaitRun", store.awaitRun),
+    listRuns: intercepted("listRuns", store.listRuns),
+    listSteps: intercepted("listSteps", store.listSteps),
+    cancel: intercepted("cancel", store.cancel),
+    recordStep: intercepted("recordStep", (lease, step) => checked(stepTooLarge(step), store.recordStep(lease, step))),
+    recordStepInTransaction: intercepted(
+      "recordStepInTransaction",
+      (lease, step) => checked(stepTooLarge(step), store.recordStepInTransaction(lease, step))
+    ),
+    finish: intercepted(
+      "finish",
+      (lease, end) => checked(oversized("outcome", end.outcome), store.finish(lease, end))
+    ),
+    suspend: intercepted("suspend", store.suspend),
+    registerWorker: intercepted("registerWorker", store.registerWorker),
+    pulse: intercepted("pulse", store.pulse),
+    release: intercepted("release", store.release),
+    createSchedule: intercepted(
+      "createSchedule",
+      (schedule) => checked(oversized("context", schedule.context), store.createSchedule(schedule))
+    ),
+    applySchedules: intercepted("applySchedules", (schedules, options) => {
+      for (const schedule of schedules) {
+        const refusal = oversized(`context of schedule ${schedule.name}`, schedule.context)
+        if (refusal !== undefined) return Effect.fail(refusal)
+      }
+      return store.applySchedules(schedules, options)
+    }),
+    findSchedule: intercepted("findSchedule", store.findSchedule),
+    listSchedules: intercepted("listSchedules", store.listSchedules),
+    pauseSchedule: intercepted("pauseSchedule", store.pauseSchedule),
+    resumeSchedule: intercepted("resumeSchedule", store.resumeSchedule),
+    deleteSchedule: intercepted("deleteSchedule", store.deleteSchedule),
+    dueSchedules: intercepted("dueSchedules", store.dueSchedules),
+    fire: intercepted("fire", store.fire),
+    enqueueTicks: intercepted("enqueueTicks", store.enqueueTicks),
+    triggerSchedule: intercepted(
+      "triggerSchedule",
+      (request) => checked(oversized("context", request.context), store.triggerSchedule(request))
+    )
+  }
+}
