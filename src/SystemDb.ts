@@ -25,313 +25,52 @@ import type {
   StoreError,
   ValueTooLarge
 } from "./Errors.ts"
-import type { RunStatus, ScheduleStatus } from "./internal/lifecycle.ts"
-
-/**
- * A run as it is stored. Instants are epoch milliseconds of the database's clock.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Run {
-  readonly id: string
-  readonly workflow: string
-  readonly status: RunStatus
-  /** JSON text. */
-  readonly payload: string
-  /** JSON text of the outcome, once the run Succeeded or Failed. */
-  readonly outcome: string | null
-  /** The worker that owns the run, or that ended it. */
-  readonly owner: string | null
-  /** How many owners the run has had. */
-  readonly epoch: number
-  /** 1, and one more for each worker that died while it owned the run. */
-  readonly attempt: number
-  /** From when a worker may claim the run; only while Enqueued or Suspended. */
-  readonly wakeAt: number | null
-  /** When the run times out; set when it is first claimed. */
-  readonly deadline: number | null
-  readonly timeoutMillis: number | null
-  readonly schedule: string | null
-  readonly tick: number | null
-  readonly parent: string | null
-  readonly createdAt: number
-  readonly startedAt: number | null
-  readonly finishedAt: number | null
-}
-
-/**
- * What `start` needs to know. With an `owner` the run begins Running, owned by that worker under epoch 1, without being
- * enqueued first; the caller must then execute it. `owner` is ignored inside a caller's transaction.
- *
- * @category models
- * @since 0.1.0
- */
-export interface NewRun {
-  readonly id: string
-  readonly workflow: string
-  readonly payload: string
-  readonly owner: string | null
-  readonly delayMillis: number | null
-  readonly timeoutMillis: number | null
-  readonly parent: string | null
-}
-
-/**
- * What became of a `start`. When `created` is false the run existed already and the other fields describe it.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Started {
-  readonly created: boolean
-  readonly status: RunStatus
-  readonly owner: string | null
-  readonly epoch: number
-  readonly deadline: number | null
-}
-
-/**
- * The right to write for a run: it holds as long as the run is Running, with this owner and this epoch.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Lease {
-  readonly runId: string
-  readonly worker: string
-  readonly epoch: number
-}
-
-/**
- * The identity of a step in its run: its name, the caller's key (`""` when none) and the occurrence of both, from 1.
- *
- * @category models
- * @since 0.1.0
- */
-export interface StepId {
-  readonly name: string
-  readonly key: string
-  readonly occurrence: number
-}
-
-/**
- * A step as it is stored. With `outcome` null it is still open: a sleep (see `wakeAt`), or a step between attempts.
- *
- * @category models
- * @since 0.1.0
- */
-export interface StepRecord extends StepId {
-  readonly kind: "Step" | "Transaction" | "Sleep" | "Value" | "Undo"
-  /** How many attempts were made. */
-  readonly attempts: number
-  /** JSON text: an array with the outcome of every attempt that failed, or null when none did. */
-  readonly errors: string | null
-  readonly outcome: string | null
-  readonly wakeAt: number | null
-  readonly startedAt: number
-  readonly recordedAt: number
-}
-
-/**
- * A step as it is written; the store adds `recordedAt`.
- *
- * @category models
- * @since 0.1.0
- */
-export type NewStepRecord = Omit<StepRecord, "recordedAt">
-
-/**
- * A claimed run and every step recorded for it, in the order they were recorded.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ClaimedRun {
-  readonly run: Run
-  readonly steps: ReadonlyArray<StepRecord>
-}
-
-/**
- * A schedule as its definition is stored. `nextAt` is where the cursor goes when the schedule is new or its cron or time
- * zone changes.
- *
- * @category models
- * @since 0.1.0
- */
-export interface NewSchedule {
-  readonly name: string
-  readonly workflow: string
-  readonly cron: string
-  readonly timeZone: string
-  /** JSON text. */
-  readonly context: string
-  /** JSON text: the policies. */
-  readonly policies: string
-  /** The application that declared it in code, or null when it was created at run time. */
-  readonly application: string | null
-  readonly nextAt: number | null
-}
-
-/**
- * A schedule as it is stored, with what became of its last tick.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ScheduleRow extends NewSchedule {
-  readonly status: ScheduleStatus
-  /** Raised by every change of the definition or the status. */
-  readonly revision: number
-  readonly lastTick: number | null
-  readonly lastRunId: string | null
-  readonly lastRunStatus: RunStatus | null
-  readonly createdAt: number
-  readonly updatedAt: number
-}
-
-/**
- * What the scheduler holds of a schedule that is due soon.
- *
- * @category models
- * @since 0.1.0
- */
-export type DueSchedule = Pick<
+import type {
+  Applied,
+  ClaimedRun,
+  DueSchedule,
+  Fired,
+  Firing,
+  Hint,
+  Lease,
+  NewRun,
+  NewSchedule,
+  NewStepRecord,
+  Page,
+  Pulse,
+  Run,
+  RunFilter,
+  ScheduleFilter,
   ScheduleRow,
-  "name" | "workflow" | "cron" | "timeZone" | "policies" | "revision"
-> & { readonly nextAt: number }
+  Started,
+  StepRecord,
+  Suspect,
+  TickRun
+} from "./internal/records.ts"
 
-/**
- * A tick to turn into a run.
- *
- * @category models
- * @since 0.1.0
- */
-export interface TickRun {
-  readonly runId: string
-  readonly tick: number
-  /** The tick as the payload writes it. */
-  readonly scheduledAt: string
-}
-
-/**
- * Moves one schedule's cursor from `cursor` to `nextAt` and starts a run for each of `ticks`, if the cursor still stands
- * there, the revision is still the same and the database's clock has reached the cursor.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Firing {
-  readonly name: string
-  readonly revision: number
-  readonly cursor: number
-  readonly nextAt: number | null
-  readonly ticks: ReadonlyArray<TickRun>
-  /** The worker that will execute the runs at once, or null to enqueue them. */
-  readonly owner: string | null
-}
-
-/**
- * What became of one {@link Firing}. `Fired`: the cursor moved, `runs` were created (a run id that existed is not listed).
- * `Early`: the database's clock has not reached the cursor. `Stale`: somebody else fired, edited, paused or deleted it;
- * `current` says how it stands now, if it is still there and Active.
- *
- * @category models
- * @since 0.1.0
- */
-export type Fired =
-  | { readonly _tag: "Fired"; readonly name: string; readonly runs: ReadonlyArray<Run> }
-  | { readonly _tag: "Early"; readonly name: string }
-  | { readonly _tag: "Stale"; readonly name: string; readonly current: DueSchedule | null }
-
-/**
- * Which schedules to list. Values of one field are alternatives; fields are combined with AND. `namePrefix` is literal:
- * `%` and `_` have no special meaning.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ScheduleFilter {
-  readonly status?: ScheduleStatus | undefined
-  readonly workflow?: ReadonlyArray<string> | undefined
-  readonly namePrefix?: ReadonlyArray<string> | undefined
-}
-
-/**
- * Which runs to list. Values of one field are alternatives; fields are combined with AND.
- *
- * @category models
- * @since 0.1.0
- */
-export interface RunFilter {
-  readonly status?: ReadonlyArray<RunStatus> | undefined
-  readonly workflow?: ReadonlyArray<string> | undefined
-  readonly schedule?: ReadonlyArray<string> | undefined
-}
-
-/**
- * A page of a list: at most `limit` rows strictly after the row `after` stands for.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Page<After> {
-  readonly limit: number
-  readonly after: After | null
-}
-
-/**
- * What `applySchedules` did, by name.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Applied {
-  readonly created: ReadonlyArray<string>
-  readonly changed: ReadonlyArray<string>
-  readonly unchanged: ReadonlyArray<string>
-  readonly pruned: ReadonlyArray<string>
-}
-
-/**
- * A worker suspected to be dead: its session lock was missing, and its lease was last renewed at `renewedAt`.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Suspect {
-  readonly worker: string
-  readonly renewedAt: number
-}
-
-/**
- * What one pulse found. When `alive` is false the worker was declared dead meanwhile and owns nothing any more.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Pulse {
-  readonly alive: boolean
-  readonly suspects: ReadonlyArray<Suspect>
-  /** Runs taken from dead workers and enqueued again. */
-  readonly recovered: number
-  /** Runs given up because their attempts are used up. */
-  readonly dead: ReadonlyArray<string>
-}
-
-/**
- * Says that something changed. Losing one costs latency (until the next poll), never correctness.
- *
- * @category models
- * @since 0.1.0
- */
-export type Hint =
-  /** Runs were enqueued, handed back, or will wake at an instant not known before. */
-  | { readonly _tag: "RunsReady" }
-  /** These runs ended; an empty list means "some did". */
-  | { readonly _tag: "RunsFinished"; readonly runIds: ReadonlyArray<string> }
-  | { readonly _tag: "RunCancelled"; readonly runId: string }
-  | { readonly _tag: "SchedulesChanged" }
+export type {
+  Applied,
+  ClaimedRun,
+  DueSchedule,
+  Fired,
+  Firing,
+  Hint,
+  Lease,
+  NewRun,
+  NewSchedule,
+  NewStepRecord,
+  Page,
+  Pulse,
+  Run,
+  RunFilter,
+  ScheduleFilter,
+  ScheduleRow,
+  Started,
+  StepId,
+  StepRecord,
+  Suspect,
+  TickRun
+} from "./internal/records.ts"
 
 /**
  * The store. Unless said otherwise a method costs one round trip, is atomic, and fails with `StoreError` alone.
@@ -345,6 +84,9 @@ export class SystemDb extends Context.Service<SystemDb, {
 
   /** What changed, here and in other processes, from now on. Never fails; reconnects by itself. */
   readonly hints: Stream.Stream<Hint>
+
+  /** True when no other process can reach this store, so that whoever uses it need not poll for what others did. */
+  readonly exclusive: boolean
 
   // ── runs ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -389,12 +131,13 @@ export class SystemDb extends Context.Service<SystemDb, {
 
   /**
    * The same inside the caller's open transaction on the store's own SQL client, so that both commit together; holds the
-   * run's row until then. Dies when the fiber is in no such transaction. Does not wait through an absent store.
+   * run's row until then. False when the step has an outcome already: an earlier commit went through although its answer was
+   * lost, and the caller must roll back. Dies when the fiber is in no such transaction; does not wait through an absent store.
    */
   readonly recordStepInTransaction: (
     lease: Lease,
     step: NewStepRecord
-  ) => Effect.Effect<void, LeaseLost | ValueTooLarge | StoreError>
+  ) => Effect.Effect<boolean, LeaseLost | ValueTooLarge | StoreError>
 
   /** Ends the run: Succeeded or Failed. */
   readonly finish: (
@@ -427,8 +170,17 @@ export class SystemDb extends Context.Service<SystemDb, {
     readonly suspects: ReadonlyArray<Suspect>
   }) => Effect.Effect<Pulse, StoreError>
 
-  /** Hands back the runs of this lease's worker: enqueued again, to be claimed at once, attempt unchanged. */
+  /** Hands these runs back: enqueued again, to be claimed at once, attempt unchanged. Leases that are lost are passed over. */
   readonly release: (leases: ReadonlyArray<Lease>) => Effect.Effect<void, StoreError>
+
+  /**
+   * Compares what a worker believes to hold with what it owns. Runs it owns and does not hold are handed back (the answer to
+   * a claim or a start was lost); the ids it holds without owning them are returned. Not while a claim is under way.
+   */
+  readonly reconcile: (request: {
+    readonly worker: string
+    readonly held: ReadonlyArray<{ readonly runId: string; readonly epoch: number }>
+  }) => Effect.Effect<ReadonlyArray<string>, StoreError>
 
   // ── schedules ──────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -76,6 +76,13 @@ const plain: Codec<any> = {
 /** The codec for values that need no schema. */
 export const plainJson = <A>(): Codec<A> => plain
 
+/** For errors that nobody gets back as what they were: keeps the tag and the message, for people to read. */
+export const described: Codec<any> = {
+  encode: (error) =>
+    Result.succeed(JSON.stringify({ _tag: error?._tag ?? error?.name, message: error?.message ?? String(error) })),
+  decode: plain.decode
+}
+
 const schemaCodecs = new WeakMap<Schema.Top, Codec<any>>()
 
 /** The codec of a schema: its canonical JSON form, the same for tools in any language. Built once per schema. */

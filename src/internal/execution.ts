@@ -85,14 +85,19 @@ export class Execution {
     this.ending = undefined
   }
 
-  identify(fiber: Fiber.Fiber<unknown, unknown>, name: string, key: string): StepId {
+  /** The identity of the next use of this name; a defect when its order cannot be relied on. */
+  identify(
+    fiber: Fiber.Fiber<unknown, unknown>,
+    name: string,
+    key: string,
+    remedy = "give it a key, such as { key: item.id }"
+  ): StepId {
     const id = this.#occurrences.next(fiber, name, key)
     if (id === undefined) {
       throw new NonDeterminism({
         runId: this.run.id,
         step: name,
-        reason: "the same name is used by concurrent branches, whose order can differ on replay; " +
-          "give it a key, such as { key: item.id }"
+        reason: `the same name is used by concurrent branches, whose order can differ on replay; ${remedy}`
       })
     }
     return id

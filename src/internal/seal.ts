@@ -36,6 +36,7 @@ export const seal = (store: Store, options: { readonly maxValueBytes: number }):
   return {
     now: Effect.withFiber((fiber) => fiber.getRef(Interceptor)("now", store.now)),
     hints: store.hints,
+    exclusive: store.exclusive,
     start: intercepted("start", (run) => checked(oversized("payload", run.payload), store.start(run))),
     claim: intercepted("claim", store.claim),
     findRun: intercepted("findRun", store.findRun),
@@ -56,6 +57,7 @@ export const seal = (store: Store, options: { readonly maxValueBytes: number }):
     registerWorker: intercepted("registerWorker", store.registerWorker),
     pulse: intercepted("pulse", store.pulse),
     release: intercepted("release", store.release),
+    reconcile: intercepted("reconcile", store.reconcile),
     createSchedule: intercepted(
       "createSchedule",
       (schedule) => checked(oversized("context", schedule.context), store.createSchedule(schedule))

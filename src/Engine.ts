@@ -1,0 +1,94 @@
+/**
+ * The engine: a worker that executes runs and a scheduler that fires schedules, as fibers of a layer.
+ *
+ * Any number of processes may have one over the same store; they need no leader and no other coordinator. A process that dies
+ * has its runs continued by the others within seconds. Closing the layer lets runs go on for a grace period, then hands back
+ * what is left.
+ *
+ * @since 0.1.0
+ */
+import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+import type { StoreError } from "./Errors.ts"
+import { claimRuns, followHints, keepRegistered, makeSignal } from "./internal/engine/loops.ts"
+import type { Options } from "./internal/engine/options.ts"
+import { settings } from "./internal/engine/options.ts"
+import * as Scheduler from "./internal/engine/scheduler.ts"
+import type { Signals } from "./internal/engine/worker.ts"
+import * as Worker from "./internal/engine/worker.ts"
+import { Registry } from "./internal/registry.ts"
+import { SystemDb } from "./SystemDb.ts"
+
+export type {
+  /**
+   * How an engine behaves. Only `name` is required.
+   *
+   * @category models
+   * @since 0.1.0
+   */
+  Options
+}
+
+export {
+  /**
+   * The engine of this process, which workflow and schedule layers register with.
+   *
+   * @category services
+   * @since 0.1.0
+   */
+  Registry as Engine
+}
+
+const make = Effect.fnUntraced(function*(options: Options) {
+  const db = yield* SystemDb
+  const given = settings(options, db.exclusive)
+  const signal = yield* makeSignal
+  const doubt = { current: false }
+  const signals: Signals = {
+    claim: signal.raise,
+    reconcile: () => {
+      doubt.current = true
+      signal.raise()
+    }
+  }
+  // Finalizers run in reverse: the loops stop first, then the runs drain, then the registration ends.
+  const registered = yield* Effect.acquireRelease(Scope.make(), Scope.close)
+  const worker = yield* Worker.make(db, given, signals)
+  const registry = Registry.of({
+    application: options.name,
+    register: (body) => worker.register(body),
+    reserve: (workflow, runId) => worker.reserve(workflow, runId),
+    local: (runId) => worker.local(runId)
+  })
+  if (options.worker !== false) {
+    yield* Scope.provide(keepRegistered(db, given, worker, signals), registered)
+    yield* Effect.forkScoped(claimRuns(db, given, worker, signal, doubt))
+    yield* Effect.forkScoped(followHints(db, worker, signals))
+  }
+  if (options.scheduler !== false) yield* Scheduler.start(db, given, registry)
+  return registry
+})
+
+/**
+ * An engine over the store.
+ *
+ * Workflow layers built on it decide which runs it claims. It is supervised: a loop that fails, because the store is away for
+ * instance, is logged, counted and tried again with backoff until the layer closes.
+ *
+ * @example
+ * ```ts
+ * import * as Embedded from "effect-durable/Embedded"
+ * import * as Engine from "effect-durable/Engine"
+ * import * as Layer from "effect/Layer"
+import * as Scope from "effect/Scope"
+ *
+ * export const EngineLive = Engine.layer({ name: "reports" }).pipe(
+ *   Layer.provideMerge(Embedded.layer({ dataDir: ".durable" }))
+ * )
+ * ```
+ *
+ * @category layers
+ * @since 0.1.0
+ */
+export const layer = (options: Options): Layer.Layer<Registry, StoreError, SystemDb> => Layer.effect(Registry, make(options))

@@ -1,0 +1,135 @@
+/**
+ * Runs: durable executions of a workflow, known by their ids.
+ *
+ * A {@link Handle} is a plain value: an id and the schemas to read its outcome with. It can be made at any time, in any
+ * process that reaches the store; making one reads nothing.
+ *
+ * @since 0.1.0
+ */
+import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
+import type * as Schema from "effect/Schema"
+import { type IllegalTransition, RunCancelled, RunDead, RunNotFound, RunTimedOut, type StoreError } from "./Errors.ts"
+import type { Undecodable } from "./Errors.ts"
+import * as Codec from "./internal/codec.ts"
+import { CurrentRun, CurrentStep } from "./internal/execution.ts"
+import type { RunStatus } from "./internal/lifecycle.ts"
+import * as Outcome from "./internal/outcome.ts"
+import { Registry } from "./internal/registry.ts"
+import { type Page, type Run, type RunFilter, type StepRecord, SystemDb } from "./SystemDb.ts"
+
+/**
+ * The ways a run can end without its own success or failure, and the ways reading its end can fail.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type AwaitError = RunCancelled | RunTimedOut | RunDead | RunNotFound | Undecodable | StoreError
+
+/**
+ * A run, typed by its workflow.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Handle<A, E> {
+  readonly id: string
+  /**
+   * Waits for the run to end, wherever it executes, and ends as it did: with its success, its typed failure or, as a defect,
+   * its defect. A run that was cancelled, timed out or given up fails with an error that says so.
+   */
+  readonly await: Effect.Effect<A, E | AwaitError, SystemDb>
+  /** The run as it is stored now. */
+  readonly info: Effect.Effect<Run, RunNotFound | StoreError, SystemDb>
+  readonly status: Effect.Effect<RunStatus, RunNotFound | StoreError, SystemDb>
+  /**
+   * Ends the run now: its fiber, wherever it executes, is interrupted and its finalizers run. Nothing is undone. Steps that
+   * are recorded stay recorded. Refused when the run has ended already.
+   */
+  readonly cancel: Effect.Effect<void, RunNotFound | IllegalTransition | StoreError, SystemDb>
+  /** Every step recorded so far, with attempts and errors, in the order they were recorded. */
+  readonly steps: Effect.Effect<ReadonlyArray<StepRecord>, StoreError, SystemDb>
+}
+
+type Ended = Pick<Run, "status" | "outcome" | "attempt">
+
+/** Waits on this process's own worker where the run executes here, and otherwise on the store. */
+const ended = Effect.fnUntraced(function*(id: string): Effect.fn.Return<Ended, RunNotFound | StoreError, SystemDb> {
+  const registry = yield* Effect.serviceOption(Registry)
+  const local = registry._tag === "Some" ? registry.value.local(id) : undefined
+  const end = local === undefined ? undefined : yield* local.await
+  return end ?? (yield* SystemDb.use((db) => db.awaitRun(id)))
+})
+
+/** In a body, waiting for another run gives the slot to runs that have something to do. */
+const waiting = <A, E, R>(wait: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
+  Effect.withFiber((fiber) => {
+    const execution = Context.getOrUndefined(fiber.context as Context.Context<CurrentRun>, CurrentRun)
+    return execution === undefined || fiber.getRef(CurrentStep) !== undefined ? wait : execution.waitFor(wait, true)
+  })
+
+const find = (id: string): Effect.Effect<Run, RunNotFound | StoreError, SystemDb> =>
+  SystemDb.use((db) =>
+    Effect.flatMap(
+      db.findRun(id),
+      (run) => run._tag === "Some" ? Effect.succeed(run.value) : Effect.fail(new RunNotFound({ runId: id }))
+    )
+  )
+
+/**
+ * The handle of a run by its id, with the schemas its workflow has.
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const handle = <A, E>(id: string, schemas: {
+  readonly success: Schema.Codec<A, any>
+  readonly error: Schema.Codec<E, any>
+}): Handle<A, E> => ({
+  id,
+  await: Effect.flatMap(waiting(ended(id)), (run): Effect.Effect<A, E | AwaitError> => {
+    if (run.status === "Cancelled") return Effect.fail(new RunCancelled({ runId: id }))
+    if (run.status === "Dead") return Effect.fail(new RunDead({ runId: id, attempts: run.attempt }))
+    return Outcome.replay(Outcome.parse(run.outcome!), {
+      subject: `outcome of run ${id}`,
+      success: Codec.fromSchema(schemas.success),
+      error: Codec.fromSchema(schemas.error),
+      onTimedOut: () => Effect.fail(new RunTimedOut({ runId: id }))
+    })
+  }),
+  info: find(id),
+  status: Effect.map(find(id), (run) => run.status),
+  cancel: SystemDb.use((db) => db.cancel(id)),
+  steps: SystemDb.use((db) => db.listSteps(id))
+})
+
+/**
+ * Ends a run of any workflow now. See {@link Handle}.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const cancel = (id: string): Effect.Effect<void, RunNotFound | IllegalTransition | StoreError, SystemDb> =>
+  SystemDb.use((db) => db.cancel(id))
+
+/**
+ * The stored row of a run of any workflow.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const get = (id: string): Effect.Effect<Option.Option<Run>, StoreError, SystemDb> =>
+  SystemDb.use((db) => db.findRun(id))
+
+/**
+ * Lists runs, newest first, a page at a time: pass the last row of a page as `after` to get the next one.
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const list = (
+  filter: RunFilter = {},
+  page: Partial<Page<Pick<Run, "createdAt" | "id">>> = {}
+): Effect.Effect<ReadonlyArray<Run>, StoreError, SystemDb> =>
+  SystemDb.use((db) => db.listRuns(filter, { limit: page.limit ?? 100, after: page.after ?? null }))

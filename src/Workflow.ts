@@ -1,0 +1,375 @@
+/**
+ * Workflows: named, schema'd definitions, and what their bodies may call.
+ *
+ * A workflow is a pure value; clients that only start runs import it without its body. Its body becomes a `Layer` with
+ * `toLayer`, and executes wherever an engine with that layer runs. A body is replayed after a crash or a long wait, so it must
+ * be deterministic: effects go into steps, and time, ids and waits come from here. Between steps the body is ordinary Effect
+ * code, with ordinary interruption, scopes and typed errors.
+ *
+ * Not in here: steps, which are in `Step`; schedules, which are in `Schedule`.
+ *
+ * @since 0.1.0
+ */
+import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
+import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
+import * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import { InvalidInput, type RunConflict, type StoreError, type ValueTooLarge } from "./Errors.ts"
+import * as Body from "./internal/body.ts"
+import * as Codec from "./internal/codec.ts"
+import { CurrentRun, CurrentStep, type Execution } from "./internal/execution.ts"
+import * as names from "./internal/names.ts"
+import * as Outcome from "./internal/outcome.ts"
+import { Registry, type Reservation } from "./internal/registry.ts"
+import * as uuids from "./internal/uuid.ts"
+import * as Run from "./Run.ts"
+import { type NewRun, type Started, type StepRecord, SystemDb } from "./SystemDb.ts"
+
+export {
+  /**
+   * The run whose body is executing. A step or a durable wait requires it, so that using one outside of a body does not
+   * compile.
+   *
+   * @category services
+   * @since 0.1.0
+   */
+  CurrentRun
+}
+
+/**
+ * What can be said when a run is started.
+ *
+ * `runId` makes starting idempotent: the run that has it already is returned instead of a second one. `delay` is how long the
+ * run stays enqueued, `timeout` how long it may take from when it first executes; both survive restarts.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface StartOptions {
+  readonly runId?: string | undefined
+  readonly delay?: Duration.Input | undefined
+  readonly timeout?: Duration.Input | undefined
+}
+
+/**
+ * The ways starting a run can be refused or fail.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type StartError = InvalidInput | ValueTooLarge | RunConflict | StoreError
+
+type StartArgs<P> = [P] extends [void | undefined] ? [payload?: P, options?: StartOptions]
+  : [payload: P, options?: StartOptions]
+
+/**
+ * A durable workflow: a pure value that says what goes in, what comes out and how it can fail.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Workflow<out Name extends string, in out P, in out A, in out E> {
+  readonly name: Name
+  readonly payload: Schema.Codec<P, any>
+  readonly success: Schema.Codec<A, any>
+  readonly error: Schema.Codec<E, any>
+  /** The default time-out of its runs. */
+  readonly timeout: Duration.Duration | undefined
+
+  /**
+   * Starts a run, durable when this returns, and does not wait for it. Inside `sql.withTransaction` of the store's own client
+   * the run commits or rolls back with the caller's writes. In a body the id is derived from the parent's, so that a replay
+   * does not start a second run.
+   */
+  readonly start: (...args: StartArgs<P>) => Effect.Effect<Run.Handle<A, E>, StartError, SystemDb>
+
+  /** Starts a run and waits for its end. */
+  readonly execute: (...args: StartArgs<P>) => Effect.Effect<A, E | StartError | Run.AwaitError, SystemDb>
+
+  /** The handle of a run by its id; whether there is such a run is not looked up. */
+  readonly handle: (runId: string) => Run.Handle<A, E>
+
+  /** The body, as a layer: runs of this workflow execute in processes that have it and an engine. */
+  readonly toLayer: <R>(
+    body: (payload: P) => Effect.Effect<A, E, R>
+  ) => Layer.Layer<never, never, Registry | Exclude<R, CurrentRun | Scope.Scope>>
+}
+
+/**
+ * Any workflow at all.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Any = Workflow<string, any, any, any>
+
+/**
+ * A workflow's payload, success and error types.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Payload<W> = W extends Workflow<any, infer P, any, any> ? P : never
+/** @category models @since 0.1.0 */
+export type Success<W> = W extends Workflow<any, any, infer A, any> ? A : never
+/** @category models @since 0.1.0 */
+export type Failure<W> = W extends Workflow<any, any, any, infer E> ? E : never
+
+const millis = (input: Duration.Input | undefined): number | null =>
+  input === undefined ? null : Duration.toMillis(Duration.fromInputUnsafe(input))
+
+/** The id of a run started without one: derived in a body, new elsewhere. */
+const newRunId = (workflow: string): Effect.Effect<string> =>
+  Effect.withFiber((fiber) => {
+    const parent = currentExecution(fiber)
+    if (parent === undefined) return uuids.v7
+    const { occurrence } = parent.identify(fiber, `start ${workflow}`, "", "give each a runId")
+    return Effect.succeed(`${parent.run.id}/${workflow}/${occurrence}`)
+  })
+
+/** The execution whose body the fiber is in; not inside of a step. */
+const currentExecution = (fiber: Fiber.Fiber<unknown, unknown>): Execution | undefined =>
+  fiber.getRef(CurrentStep) !== undefined
+    ? undefined
+    : Context.getOrUndefined(fiber.context as Context.Context<CurrentRun>, CurrentRun)
+
+const insert = (
+  db: SystemDb["Service"],
+  run: NewRun,
+  reservation: Reservation | undefined
+): Effect.Effect<Started, RunConflict | ValueTooLarge | StoreError> =>
+  db.start(run).pipe(
+    Effect.tapError((error) =>
+      Effect.sync(() => error._tag === "StoreError" ? reservation?.abandon() : reservation?.free())
+    )
+  )
+
+/**
+ * Writes the run and, when this process has a free slot for it, executes it here at once. Not interruptible in between: a run
+ * owned by this worker must not be forgotten.
+ */
+const begin = Effect.fnUntraced(function*(db: SystemDb["Service"], run: Omit<NewRun, "owner">) {
+  const registry = Option.getOrUndefined(yield* Effect.serviceOption(Registry))
+  const reservation = run.delayMillis === null ? registry?.reserve(run.workflow, run.id) : undefined
+  const started = yield* insert(db, { ...run, owner: reservation?.worker ?? null }, reservation)
+  if (reservation === undefined) return
+  if (started.status !== "Running" || started.owner !== reservation.worker) return reservation.free()
+  const now = yield* Clock.currentTimeMillis
+  reservation.submit({
+    run: {
+      ...run,
+      status: "Running",
+      outcome: null,
+      owner: started.owner,
+      epoch: started.epoch,
+      attempt: 1,
+      wakeAt: null,
+      deadline: started.deadline,
+      schedule: null,
+      tick: null,
+      createdAt: now,
+      startedAt: now,
+      finishedAt: null
+    },
+    steps: []
+  })
+}, Effect.uninterruptible)
+
+const start = Effect.fnUntraced(function*(
+  workflow: Any,
+  payload: unknown,
+  options: StartOptions
+): Effect.fn.Return<Run.Handle<any, any>, StartError, SystemDb> {
+  const db = yield* SystemDb
+  yield* names.check("workflow", workflow.name)
+  const encoded = Codec.fromSchema(workflow.payload).encode(payload)
+  if (Result.isFailure(encoded)) return yield* new InvalidInput({ field: "payload", reason: encoded.failure })
+  const id = options.runId === undefined
+    ? yield* newRunId(workflow.name)
+    : yield* names.check("runId", options.runId)
+  const parent = yield* Effect.withFiber((fiber) => Effect.succeed(currentExecution(fiber)))
+  yield* begin(db, {
+    id,
+    workflow: workflow.name,
+    payload: encoded.success ?? "null",
+    delayMillis: millis(options.delay),
+    timeoutMillis: millis(options.timeout ?? workflow.timeout),
+    parent: parent?.run.id ?? null
+  })
+  return workflow.handle(id)
+})
+
+/**
+ * Defines a workflow. Pure: nothing is registered and nothing runs.
+ *
+ * Shape:   `payload` is a schema or the fields of a struct; without one the payload is void, as is `success`; without
+ *          `error` the workflow has no typed failures
+ *
+ * @example
+ * ```ts
+ * import * as Workflow from "effect-durable/Workflow"
+ * import * as Schema from "effect/Schema"
+ *
+ * export const Greet = Workflow.make("greet", {
+ *   payload: { name: Schema.String },
+ *   success: Schema.String
+ * })
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const make = <
+  const Name extends string,
+  P extends Schema.Codec<any, any> | Schema.Struct.Fields = Schema.Void,
+  A extends Schema.Codec<any, any> = Schema.Void,
+  E extends Schema.Codec<any, any> = Schema.Never
+>(name: Name, options: {
+  readonly payload?: P
+  readonly success?: A
+  readonly error?: E
+  readonly timeout?: Duration.Input | undefined
+} = {}): Workflow<
+  Name,
+  P extends Schema.Codec<infer T, any> ? T : P extends Schema.Struct.Fields ? Schema.Struct<P>["Type"] : never,
+  A["Type"],
+  E["Type"]
+> => {
+  const payload = options.payload ?? Schema.Void
+  const success = options.success ?? Schema.Void
+  const error = options.error ?? Schema.Never
+  const self: Any = {
+    name,
+    payload: Schema.isSchema(payload) ? payload as Schema.Codec<any, any> : Schema.Struct(payload as Schema.Struct.Fields) as any,
+    success,
+    error,
+    timeout: options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout),
+    start: (payload?: any, options?: StartOptions) => start(self, payload, options ?? {}),
+    execute: (payload?: any, options?: StartOptions) =>
+      Effect.flatMap(start(self, payload, options ?? {}), (handle) => handle.await),
+    handle: (runId) => Run.handle(runId, self),
+    toLayer: (body) => toLayer(self, body)
+  }
+  return self as never
+}
+
+const toLayer = <R>(
+  workflow: Any,
+  body: (payload: any) => Effect.Effect<any, any, R>
+): Layer.Layer<never, never, Registry | Exclude<R, CurrentRun | Scope.Scope>> =>
+  Layer.effectDiscard(Effect.gen(function*() {
+    const registry = yield* Registry
+    const context = yield* Effect.context<Exclude<R, CurrentRun | Scope.Scope>>()
+    const codecs = {
+      payload: Codec.fromSchema(workflow.payload),
+      success: Codec.fromSchema(workflow.success),
+      error: Codec.fromSchema(workflow.error)
+    }
+    yield* registry.register({
+      workflow: workflow.name,
+      execute: (execution) => Effect.provideContext(Body.execute(execution, codecs, body), context)
+    })
+  }))
+
+// ── what a body may call ───────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * The run whose body is executing: its id, its workflow and its attempt, which is 1 and one more for each worker that died
+ * while it executed the run.
+ *
+ * @category body
+ * @since 0.1.0
+ */
+export const current: Effect.Effect<
+  { readonly id: string; readonly workflow: string; readonly attempt: number },
+  never,
+  CurrentRun
+> = CurrentRun.use(({ run }) => Effect.succeed({ id: run.id, workflow: run.workflow, attempt: run.attempt }))
+
+/** What a record of a value or a wait has in common with any other. */
+const record = (kind: StepRecord["kind"], startedAt: number) => ({
+  kind,
+  attempts: 1,
+  errors: null,
+  startedAt
+})
+
+/** A value made once per run and the same on every replay. */
+const value = <A>(name: string, make: Effect.Effect<A>): Effect.Effect<A, never, CurrentRun> =>
+  CurrentRun.use((execution) =>
+    Effect.withFiber((fiber) => {
+      const id = execution.identify(fiber, name, "")
+      const known = execution.recorded(id, "Value")
+      if (known !== undefined) {
+        const outcome = Outcome.parse(known.outcome!)
+        return Effect.succeed(JSON.parse((outcome as { readonly value: string }).value) as A)
+      }
+      return execution.perform(
+        fiber,
+        id,
+        Effect.gen(function*() {
+          const made = yield* make
+          const outcome = Outcome.stringify(Outcome.fromSuccess(made, Codec.plainJson<A>()))
+          const now = yield* Clock.currentTimeMillis
+          yield* execution.record({ ...id, ...record("Value", now), outcome, wakeAt: null })
+          return made
+        })
+      )
+    })
+  )
+
+/**
+ * The time, recorded: the same on every replay. One durable write.
+ *
+ * @category body
+ * @since 0.1.0
+ */
+export const now: Effect.Effect<DateTime.Utc, never, CurrentRun> = Effect.map(
+  value("now", Clock.currentTimeMillis),
+  DateTime.makeUnsafe
+)
+
+/**
+ * A new UUID (version 7), recorded: the same on every replay. One durable write.
+ *
+ * @category body
+ * @since 0.1.0
+ */
+export const uuid: Effect.Effect<string, never, CurrentRun> = value("uuid", uuids.v7)
+
+/**
+ * Waits durably: the wake time is recorded before the wait begins and holds across restarts and workers.
+ *
+ * A wait longer than the engine's `suspendAfter` gives the run up: its fiber is interrupted (finalizers run, failure handlers
+ * and undo steps do not) and the run is a row until it is due, when any worker replays it. In a concurrent branch, such as a
+ * `race` or under `Effect.timeout`, the fiber stays. Concurrent waits need a `key`.
+ *
+ * Cost:    one durable write, and a second one when the run is given up
+ *
+ * @category body
+ * @since 0.1.0
+ */
+export const sleep = (
+  duration: Duration.Input,
+  options?: { readonly key?: string | undefined }
+): Effect.Effect<void, never, CurrentRun> =>
+  CurrentRun.use((execution) =>
+    Effect.withFiber((fiber) => {
+      const id = execution.identify(fiber, "sleep", options?.key ?? "")
+      const known = execution.recorded(id, "Sleep")
+      if (known !== undefined) return execution.waitUntil(fiber, known.wakeAt!)
+      const write = Effect.flatMap(Clock.currentTimeMillis, (now) => {
+        const wakeAt = Math.ceil(now + Duration.toMillis(Duration.fromInputUnsafe(duration)))
+        if (!Number.isSafeInteger(wakeAt)) return Effect.die(new Error("Workflow.sleep needs a finite duration"))
+        return Effect.as(execution.record({ ...id, ...record("Sleep", now), outcome: null, wakeAt }), wakeAt)
+      })
+      return Effect.flatMap(execution.perform(fiber, id, write), (wakeAt) => execution.waitUntil(fiber, wakeAt))
+    })
+  )

@@ -1,0 +1,149 @@
+/** What keeps a worker going: its registration and pulse, its claims, and the hints it listens to. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Metric from "effect/Metric"
+import * as Queue from "effect/Queue"
+import * as Scope from "effect/Scope"
+import * as Stream from "effect/Stream"
+import type { StoreError } from "../../Errors.ts"
+import type { Suspect, SystemDb } from "../../SystemDb.ts"
+import { runsRecovered } from "../telemetry.ts"
+import type { Settings } from "./options.ts"
+import { loop } from "./supervise.ts"
+import type { Signals, Worker } from "./worker.ts"
+
+/** A signal that can be raised from synchronous code and waited for, with a time limit. */
+export const makeSignal = Effect.map(Queue.sliding<void>(1), (queue) => ({
+  raise: (): void => void Queue.offerUnsafe(queue, undefined),
+  wait: (millis: number): Effect.Effect<void> => Effect.raceFirst(Queue.take(queue), Effect.sleep(millis))
+}))
+
+export type Signal = Effect.Success<typeof makeSignal>
+
+type Store = SystemDb["Service"]
+
+/** Dead workers of an earlier life of this store show after two checks, so the first checks come quickly. */
+const quickPulses = 3
+const quickPulseMillis = 500
+
+/**
+ * Keeps the worker registered: registers it, renews its lease, takes over the runs of dead workers, and registers it anew
+ * when it has been declared dead itself. Registered when this returns. Closing the scope hands back what it owns.
+ */
+export const keepRegistered = Effect.fnUntraced(function*(
+  db: Store,
+  settings: Settings,
+  worker: Worker,
+  signals: Signals
+): Effect.fn.Return<void, StoreError, Scope.Scope> {
+  const outer = yield* Effect.scope
+  let registration: Scope.Closeable | undefined
+  let suspects: ReadonlyArray<Suspect> = []
+  let pulses = 0
+
+  const register = Effect.gen(function*() {
+    registration = yield* Scope.fork(outer)
+    worker.id = yield* Scope.provide(
+      db.registerWorker({ application: settings.name, leaseMillis: settings.leaseMillis }),
+      registration
+    )
+    signals.claim()
+  }).pipe(Effect.uninterruptible)
+
+  const unregister = Effect.suspend(() => {
+    const closing = registration
+    worker.id = undefined
+    registration = undefined
+    return closing === undefined ? Effect.void : Scope.close(closing, Exit.void)
+  })
+
+  const pulse = Effect.gen(function*() {
+    const id = worker.id
+    if (id === undefined) return yield* register
+    const { leaseMillis, maxAttempts } = settings
+    const found = yield* db.pulse({ worker: id, leaseMillis, maxAttempts, suspects })
+    if (!found.alive) {
+      yield* Effect.logWarning(`Worker ${id} was taken for dead and its runs taken over; it starts afresh`)
+      worker.lostAll(id)
+      yield* unregister
+      return yield* register
+    }
+    suspects = found.suspects
+    if (found.recovered > 0) {
+      yield* Metric.update(runsRecovered, found.recovered)
+      yield* Effect.logInfo(`Took over ${found.recovered} runs of workers that died`)
+      signals.claim()
+    }
+    for (const runId of found.dead) {
+      yield* Effect.logError(`Run ${runId} was given up: ${maxAttempts} workers died while executing it`)
+    }
+  })
+
+  yield* register
+  yield* Effect.forkScoped(loop(
+    "pulse",
+    Effect.andThen(
+      Effect.suspend(() => Effect.sleep(pulses++ < quickPulses ? quickPulseMillis : settings.pulseMillis)),
+      pulse
+    )
+  ))
+})
+
+/** How often a worker compares what it holds with what it owns, when nothing suggests a difference. */
+const reconcileEveryPolls = 5
+const largestClaim = 500
+
+/** Claims runs whenever there may be some: on a signal, when the next one wakes, and at every poll. */
+export const claimRuns = (db: Store, settings: Settings, worker: Worker, signal: Signal, doubt: { current: boolean }) => {
+  let polls = 0
+  const reconcile = Effect.gen(function*() {
+    if (worker.id === undefined) return
+    doubt.current = false
+    const lost = yield* db.reconcile({ worker: worker.id, held: worker.held })
+    worker.lost(lost)
+  }).pipe(Effect.tapError(() =>
+    Effect.sync(() => {
+      doubt.current = true
+    })
+  ))
+
+  const pass = Effect.gen(function*() {
+    if (doubt.current || polls++ % reconcileEveryPolls === reconcileEveryPolls - 1) yield* reconcile
+    const workflows = worker.workflows
+    const limit = Math.min(worker.free, largestClaim)
+    const id = worker.id
+    let wait = settings.pollMillis
+    if (id !== undefined && limit > 0 && workflows.length > 0) {
+      // Uninterruptible from the claim to the last submit: a claimed run must not be forgotten.
+      const { nextWake, runs } = yield* db.claim({ worker: id, limit, workflows }).pipe(
+        Effect.tap(({ runs }) => Effect.sync(() => runs.forEach((run) => worker.submit(run, id)))),
+        Effect.tapError(() =>
+          Effect.sync(() => {
+            doubt.current = true
+          })
+        ),
+        Effect.uninterruptible
+      )
+      worker.backlog = runs.length === limit
+      if (worker.backlog) return
+      if (nextWake !== null) {
+        const now = yield* Clock.currentTimeMillis
+        wait = Math.min(wait, Math.max(1, nextWake - now))
+      }
+    }
+    yield* signal.wait(wait)
+  })
+  return loop("claim", pass)
+}
+
+/** Turns hints into signals. */
+export const followHints = (db: Store, worker: Worker, signals: Signals) =>
+  loop(
+    "hint",
+    Stream.runForEach(db.hints, (hint) =>
+      Effect.sync(() => {
+        if (hint._tag === "RunsReady") signals.claim()
+        if (hint._tag === "RunCancelled") worker.cancelled(hint.runId)
+      }))
+  )

@@ -1,0 +1,28 @@
+/** Loops that never die silently: a pass that fails is logged, counted and tried again with backoff. */
+import * as Cause from "effect/Cause"
+import * as Effect from "effect/Effect"
+import * as Metric from "effect/Metric"
+import { loopFailures } from "../telemetry.ts"
+
+const longestWaitMillis = 5_000
+
+/** Runs `pass` for ever. It waits by itself for its next time; after failures in a row the wait here grows to 5 seconds. */
+export const loop = <E, R>(name: string, pass: Effect.Effect<void, E, R>): Effect.Effect<never, never, R> =>
+  Effect.suspend(() => {
+    let failures = 0
+    const supervised = Effect.matchCauseEffect(pass, {
+      onSuccess: () =>
+        Effect.sync(() => {
+          failures = 0
+        }),
+      onFailure: (cause) => {
+        if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
+        failures++
+        return Effect.logWarning(`The ${name} loop failed and is tried again`, cause).pipe(
+          Effect.andThen(Metric.update(Metric.withAttributes(loopFailures, { loop: name }), 1)),
+          Effect.andThen(Effect.sleep(Math.min(longestWaitMillis, 100 * 2 ** failures)))
+        )
+      }
+    })
+    return Effect.forever(supervised)
+  })

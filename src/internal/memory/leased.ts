@@ -1,0 +1,113 @@
+/** What the owner of a run writes, fenced by its lease. */
+import * as Effect from "effect/Effect"
+import { LeaseLost } from "../../Errors.ts"
+import type { Lease, NewStepRecord, Run, SystemDb } from "../../SystemDb.ts"
+import { atomic, label, type State } from "./state.ts"
+
+type Store = SystemDb["Service"]
+type Methods = Pick<Store, "recordStep" | "recordStepInTransaction" | "finish" | "suspend" | "release" | "reconcile">
+
+const holds = (run: Run, lease: Lease): boolean =>
+  run.status === "Running" && run.owner === lease.worker && run.epoch === lease.epoch
+
+/** The run, if the lease still gives the right to write for it. */
+const leased = (state: State, lease: Lease): Run | undefined => {
+  const run = state.runs.get(lease.runId)
+  return run !== undefined && holds(run, lease) ? run : undefined
+}
+
+const lost = (lease: Lease) => Effect.fail(new LeaseLost({ runId: lease.runId, epoch: lease.epoch }))
+
+const write = (state: State, lease: Lease, step: NewStepRecord, now: number): void => {
+  const id = label(step)
+  const steps = state.steps.get(lease.runId) ?? new Map()
+  state.steps.set(lease.runId, steps)
+  // Taken out first: a record written again stands where its last write was.
+  steps.delete(id)
+  steps.set(id, {
+    epoch: lease.epoch,
+    record: {
+      name: step.name,
+      key: step.key,
+      occurrence: step.occurrence,
+      kind: step.kind,
+      attempts: step.attempts,
+      errors: step.errors,
+      outcome: step.outcome,
+      wakeAt: step.wakeAt,
+      startedAt: step.startedAt,
+      recordedAt: now
+    }
+  })
+}
+
+const recordStep = (state: State): Store["recordStep"] => (lease, step) =>
+  atomic((now) => {
+    const existing = state.steps.get(lease.runId)?.get(label(step))
+    const recorded = existing !== undefined && existing.record.outcome !== null
+    // A write whose acknowledgement was lost is asked for again, perhaps after the run has moved on.
+    if (recorded && existing.epoch === lease.epoch) return Effect.void
+    if (leased(state, lease) === undefined) return lost(lease)
+    if (!recorded) write(state, lease, step, now)
+    return Effect.void
+  })
+
+const finish = (state: State): Store["finish"] => (lease, { outcome, status }) =>
+  atomic((now) => {
+    const run = leased(state, lease)
+    if (run === undefined) {
+      const ended = state.runs.get(lease.runId)
+      const again = ended !== undefined && (ended.status === "Succeeded" || ended.status === "Failed") &&
+        ended.owner === lease.worker && ended.epoch === lease.epoch
+      return again ? Effect.void : lost(lease)
+    }
+    const command = status === "Succeeded" ? "succeed" : "fail"
+    state.move(command, run, { status, outcome, wakeAt: null, finishedAt: now })
+    state.publish({ _tag: "RunsFinished", runIds: [run.id] })
+    return Effect.void
+  })
+
+const suspend = (state: State): Store["suspend"] => (lease, wakeAt) =>
+  atomic(() => {
+    const run = leased(state, lease)
+    if (run === undefined) {
+      const given = state.runs.get(lease.runId)
+      return given?.status === "Suspended" && given.epoch === lease.epoch ? Effect.void : lost(lease)
+    }
+    state.move("suspend", run, { status: "Suspended", owner: null, wakeAt })
+    state.publish({ _tag: "RunsReady" })
+    return Effect.void
+  })
+
+/** Enqueues these Running runs again, attempt unchanged. */
+export const handBack = (state: State, runs: ReadonlyArray<Run>, now: number): void => {
+  for (const run of runs) state.move("release", run, { status: "Enqueued", owner: null, wakeAt: now })
+  if (runs.length > 0) state.publish({ _tag: "RunsReady" })
+}
+
+const release = (state: State): Store["release"] => (leases) =>
+  atomic((now) => {
+    const runs = new Map(leases.map((lease) => [lease.runId, leased(state, lease)]))
+    handBack(state, Array.from(runs.values()).filter((run) => run !== undefined), now)
+    return Effect.void
+  })
+
+const reconcile = (state: State): Store["reconcile"] => ({ held, worker }) =>
+  atomic((now) => {
+    const leases = held.map(({ epoch, runId }) => ({ runId, worker, epoch }))
+    const forgotten = state.running((owner) => owner === worker)
+      .filter((run) => !leases.some((lease) => lease.runId === run.id && holds(run, lease)))
+    const lost = leases.filter((lease) => leased(state, lease) === undefined).map(({ runId }) => runId)
+    handBack(state, forgotten, now)
+    return Effect.succeed(lost)
+  })
+
+export const make = (state: State): Methods => ({
+  recordStep: recordStep(state),
+  recordStepInTransaction: () =>
+    Effect.die(new Error("The memory store has no SQL client, so no transaction can hold a step's record.")),
+  finish: finish(state),
+  suspend: suspend(state),
+  release: release(state),
+  reconcile: reconcile(state)
+})

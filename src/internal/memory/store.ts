@@ -1,0 +1,45 @@
+/** The memory store, put together; and the ways a test reaches behind it. */
+import * as Clock from "effect/Clock"
+import * as Effect from "effect/Effect"
+import * as Stream from "effect/Stream"
+import type { SystemDb } from "../../SystemDb.ts"
+import { seal } from "../seal.ts"
+import * as Firing from "./firing.ts"
+import * as Leased from "./leased.ts"
+import * as Runs from "./runs.ts"
+import * as Schedules from "./schedules.ts"
+import { State } from "./state.ts"
+import * as Workers from "./workers.ts"
+
+type Store = SystemDb["Service"]
+
+const states = new WeakMap<Store, State>()
+
+export const make = (options: { readonly maxValueBytes: number; readonly hints: boolean }): Store => {
+  const state = new State(options)
+  const store = seal({
+    now: Clock.currentTimeMillis,
+    hints: Stream.fromPubSub(state.hints),
+    // Whoever gets no hints must poll, as in a store that others reach.
+    exclusive: options.hints,
+    ...Runs.make(state),
+    ...Leased.make(state),
+    ...Workers.make(state),
+    ...Schedules.make(state),
+    ...Firing.make(state)
+  }, options)
+  states.set(store, state)
+  return store
+}
+
+/**
+ * Ends a worker of this memory store as the death of its process would: its session lock is dropped, and neither now nor
+ * when its scope closes is anything handed back. The worker stays registered until another one finds it dead. Dies when
+ * the store is not a memory store.
+ */
+export const crash = (store: Store, worker: string): Effect.Effect<void> =>
+  Effect.sync(() => {
+    const state = states.get(store)
+    if (state === undefined) throw new Error("crash: not a memory store")
+    Workers.crash(state, worker)
+  })
