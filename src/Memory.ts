@@ -8,7 +8,6 @@
  *
  * @since 0.1.0
  */
-import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Store from "./internal/memory/store.ts"
 import { defaultMaxValueBytes } from "./internal/seal.ts"
@@ -32,9 +31,7 @@ export const layerWith = (
 ): Layer.Layer<SystemDb> =>
   Layer.effect(
     SystemDb,
-    Effect.sync(() =>
-      Store.make({ maxValueBytes: options.maxValueBytes ?? defaultMaxValueBytes, hints: options.hints ?? true })
-    )
+    Store.make({ maxValueBytes: options.maxValueBytes ?? defaultMaxValueBytes, hints: options.hints ?? true })
   )
 
 /**

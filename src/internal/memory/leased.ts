@@ -19,12 +19,10 @@ const leased = (state: State, lease: Lease): Run | undefined => {
 const lost = (lease: Lease) => Effect.fail(new LeaseLost({ runId: lease.runId, epoch: lease.epoch }))
 
 const write = (state: State, lease: Lease, step: NewStepRecord, now: number): void => {
-  const id = label(step)
   const steps = state.steps.get(lease.runId) ?? new Map()
   state.steps.set(lease.runId, steps)
-  // Taken out first: a record written again stands where its last write was.
-  steps.delete(id)
-  steps.set(id, {
+  // A map keeps the place of a key that it has, and so a record written again the place of its first write.
+  steps.set(label(step), {
     epoch: lease.epoch,
     record: {
       name: step.name,
@@ -87,8 +85,8 @@ export const handBack = (state: State, runs: ReadonlyArray<Run>, now: number): v
 
 const release = (state: State): Store["release"] => (leases) =>
   atomic((now) => {
-    const runs = new Map(leases.map((lease) => [lease.runId, leased(state, lease)]))
-    handBack(state, Array.from(runs.values()).filter((run) => run !== undefined), now)
+    const runs = new Set(leases.map((lease) => leased(state, lease)).filter((run) => run !== undefined))
+    handBack(state, Array.from(runs), now)
     return Effect.void
   })
 

@@ -26,12 +26,9 @@ const start = (state: State): Store["start"] => (draft) =>
         ? Effect.succeed(started(existing, false))
         : Effect.fail(new RunConflict({ runId: draft.id, workflow: draft.workflow, existing: existing.workflow }))
     }
-    const delay = draft.delayMillis ?? 0
-    const run = state.create(
-      draft,
-      now,
-      draft.owner !== null && delay === 0 ? { owner: draft.owner } : { wakeAt: now + delay }
-    )
+    const { delayMillis, owner } = draft
+    const begin = owner !== null && delayMillis === null ? { owner } : { wakeAt: now + (delayMillis ?? 0) }
+    const run = state.create(draft, now, begin)
     if (run.status === "Enqueued") state.publish({ _tag: "RunsReady" })
     return Effect.succeed(started(run, true))
   })

@@ -1,6 +1,6 @@
 /** What the memory store keeps: rows that are replaced and never changed in place, so that a returned row stays as it was. */
 import * as Clock from "effect/Clock"
-import * as Effect from "effect/Effect"
+import type * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
 import type { Hint, Run, ScheduleRow, StepId, StepRecord } from "../../SystemDb.ts"
 import { allows, type Command, isFinished, to } from "../lifecycle.ts"
@@ -31,14 +31,15 @@ export class State {
   readonly runs = new Map<string, Run>()
   /** The ids of the runs that have not finished, so that nothing costs more as history grows. */
   readonly live = new Set<string>()
-  /** Run id → label of the step → record, in the order they were recorded. */
+  /** Run id → label of the step → record, in the order they were first recorded. */
   readonly steps = new Map<string, Map<string, Recorded>>()
   readonly schedules = new Map<string, Schedule>()
   readonly workers = new Map<string, Worker>()
-  readonly hints = Effect.runSync(PubSub.unbounded<Hint>())
+  readonly hints: PubSub.PubSub<Hint>
   readonly #hinting: boolean
 
-  constructor(options: { readonly hints: boolean }) {
+  constructor(hints: PubSub.PubSub<Hint>, options: { readonly hints: boolean }) {
+    this.hints = hints
     this.#hinting = options.hints
   }
 

@@ -1,8 +1,9 @@
 /** The memory store, put together; and the ways a test reaches behind it. */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
-import type { SystemDb } from "../../SystemDb.ts"
+import type { Hint, SystemDb } from "../../SystemDb.ts"
 import { seal } from "../seal.ts"
 import * as Firing from "./firing.ts"
 import * as Leased from "./leased.ts"
@@ -15,22 +16,24 @@ type Store = SystemDb["Service"]
 
 const states = new WeakMap<Store, State>()
 
-export const make = (options: { readonly maxValueBytes: number; readonly hints: boolean }): Store => {
-  const state = new State(options)
-  const store = seal({
-    now: Clock.currentTimeMillis,
-    hints: Stream.fromPubSub(state.hints),
-    // Whoever gets no hints must poll, as in a store that others reach.
-    exclusive: options.hints,
-    ...Runs.make(state),
-    ...Leased.make(state),
-    ...Workers.make(state),
-    ...Schedules.make(state),
-    ...Firing.make(state)
-  }, options)
-  states.set(store, state)
-  return store
-}
+export const make = Effect.fnUntraced(
+  function*(options: { readonly maxValueBytes: number; readonly hints: boolean }) {
+    const state = new State(yield* PubSub.unbounded<Hint>(), options)
+    const store = seal({
+      now: Clock.currentTimeMillis,
+      hints: Stream.fromPubSub(state.hints),
+      // Whoever gets no hints must poll, as in a store that others reach.
+      exclusive: options.hints,
+      ...Runs.make(state),
+      ...Leased.make(state),
+      ...Workers.make(state),
+      ...Schedules.make(state),
+      ...Firing.make(state)
+    }, options)
+    states.set(store, state)
+    return store
+  }
+)
 
 /**
  * Ends a worker of this memory store as the death of its process would: its session lock is dropped, and neither now nor

@@ -13,7 +13,7 @@ const suffix = Effect.map(Random.next, (fraction) => Math.floor(fraction * 2 ** 
 const deregister = (state: State, id: string) =>
   atomic((now) => {
     // One that crashed hands nothing back: its runs wait until it is found dead.
-    if (state.workers.get(id)?.locked !== true) return Effect.void
+    if (state.workers.get(id)?.locked === false) return Effect.void
     state.workers.delete(id)
     handBack(state, state.running((owner) => owner === id), now)
     return Effect.void
@@ -35,7 +35,7 @@ const recover = (state: State, runs: ReadonlyArray<Run>, maxAttempts: number, no
   const dead: Array<string> = []
   for (const run of runs) {
     if (run.attempt >= maxAttempts) {
-      state.move("recover", run, { status: "Dead", finishedAt: now })
+      state.move("recover", run, { status: "Dead", owner: null, finishedAt: now })
       dead.push(run.id)
     } else {
       state.move("recover", run, { status: "Enqueued", owner: null, wakeAt: now, attempt: run.attempt + 1 })

@@ -1,0 +1,207 @@
+/**
+ * The folder an embedded database lives in: who may use it, how it comes into being, and how it is kept safe.
+ *
+ *     <dataDir>/lock         locked, by means of SQLite, for as long as the process that uses the folder lives
+ *     <dataDir>/holder.json  who that is, to be told to whoever is refused
+ *     <dataDir>/pgdata       the database; appears when it is complete
+ *     <dataDir>/pgdata.new   a database in the making, or what is left of one; not yet used by anyone
+ */
+import { PGlite, type PGliteOptions } from "@electric-sql/pglite"
+import { NodeFS } from "@electric-sql/pglite/nodefs"
+import * as Effect from "effect/Effect"
+import * as Schema from "effect/Schema"
+import type * as Scope from "effect/Scope"
+import * as Fs from "node:fs"
+import * as Os from "node:os"
+import * as Path from "node:path"
+import type { DatabaseSync } from "node:sqlite"
+
+/** The data folder is open already: in another process, or in this one. Nothing was touched. */
+export class DataFolderInUse
+  extends Schema.TaggedError<DataFolderInUse>("effect-durable/DataFolderInUse")("DataFolderInUse", {
+    dataDir: Schema.String,
+    /** Absent when the holder has taken the folder this very moment and has not said yet who it is. */
+    pid: Schema.optionalKey(Schema.Int),
+    host: Schema.optionalKey(Schema.String)
+  })
+{
+  override get message(): string {
+    if (this.pid === process.pid && this.host === Os.hostname()) {
+      return `The data folder ${this.dataDir} is open already in this process (${this.pid}); ` +
+        "build its layer once and share it, or use another folder."
+    }
+    return `The data folder ${this.dataDir} is in use by ` +
+      (this.pid === undefined ? "another process" : `process ${this.pid} on host ${this.host}`) +
+      "; stop that process, or use another folder. Processes that are to share their runs need a Postgres server."
+  }
+}
+
+/** The embedded database did not start: the folder cannot be used, or PGlite failed. */
+export class EmbeddedNotStarted
+  extends Schema.TaggedError<EmbeddedNotStarted>("effect-durable/EmbeddedNotStarted")("EmbeddedNotStarted", {
+    /** Absent for a database in memory. */
+    dataDir: Schema.optionalKey(Schema.String),
+    reason: Schema.String,
+    cause: Schema.optionalKey(Schema.Defect())
+  })
+{
+  override get message(): string {
+    const where = this.dataDir === undefined ? "in memory" : `in ${this.dataDir}`
+    return `The embedded database ${where} did not start: ${this.reason}`
+  }
+}
+
+export type EmbeddedError = DataFolderInUse | EmbeddedNotStarted
+
+const messageOf = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
+
+const notStarted = (dataDir: string | undefined, note = "") => (cause: unknown): EmbeddedNotStarted =>
+  new EmbeddedNotStarted({ ...(dataDir !== undefined && { dataDir }), reason: `${messageOf(cause)}${note}`, cause })
+
+// ── who may use it ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+const Holder = Schema.fromJsonString(Schema.Struct({ pid: Schema.Int, host: Schema.String }))
+
+const holderOf = (dataDir: string): Effect.Effect<{ readonly pid?: number; readonly host?: string }> =>
+  Effect.try({ try: () => Fs.readFileSync(Path.join(dataDir, "holder.json"), "utf8"), catch: messageOf }).pipe(
+    Effect.flatMap(Schema.decodeUnknownEffect(Holder)),
+    Effect.orElseSucceed(() => ({}))
+  )
+
+const isBusy = (cause: unknown): boolean => (cause as { readonly errcode?: unknown } | undefined)?.errcode === 5
+
+/**
+ * Takes the folder for this process, or says who has it.
+ *
+ * The lock is the operating system's own on an open file (fcntl; LockFileEx on Windows), by way of the SQLite that Node
+ * has built in, as Node offers no file lock itself. The kernel drops it when the process ends, however it ends, so there
+ * is no leftover to judge: a file with a pid cannot tell a dead holder from one in another container, where the same
+ * pid means another process, and a socket in the folder does not work on every file system a container mounts. It is a
+ * lock on the file and not on its name, so another path to the folder makes no difference. Nothing else in this process
+ * may open the file: POSIX drops a process's locks on a file whenever the process closes it.
+ */
+const lock = (dataDir: string): Effect.Effect<void, EmbeddedError, Scope.Scope> =>
+  Effect.acquireRelease(
+    Effect.try({
+      try: (): DatabaseSync => {
+        const { DatabaseSync } = process.getBuiltinModule("node:sqlite")
+        const file = new DatabaseSync(Path.join(dataDir, "lock"))
+        file.exec("pragma journal_mode = memory; begin exclusive")
+        Fs.writeFileSync(
+          Path.join(dataDir, "holder.json"),
+          `${JSON.stringify({ pid: process.pid, host: Os.hostname() })}\n`
+        )
+        return file
+      },
+      catch: (cause) => cause
+    }).pipe(
+      Effect.catch((cause): Effect.Effect<never, EmbeddedError> =>
+        isBusy(cause)
+          ? Effect.flatMap(holderOf(dataDir), (holder) => Effect.fail(new DataFolderInUse({ dataDir, ...holder })))
+          : Effect.fail(notStarted(dataDir, " (while locking the folder)")(cause))
+      )
+    ),
+    (file) =>
+      Effect.sync(() => {
+        Fs.rmSync(Path.join(dataDir, "holder.json"), { force: true })
+        file.close()
+      })
+  )
+
+// ── what keeps it safe ──────────────────────────────────────────────────────────────────────────────────────────────
+
+interface OpenFile {
+  readonly nfd: number
+}
+
+/**
+ * PGlite's file system on a folder, which does nothing when Postgres asks it to sync a file: what was committed would
+ * survive the process but not the machine. This one syncs.
+ */
+class SyncedFs extends NodeFS {
+  override init(...[db, options]: Parameters<NodeFS["init"]>): ReturnType<NodeFS["init"]> {
+    return super.init(db, options).then(({ emscriptenOpts }) => ({
+      emscriptenOpts: {
+        ...emscriptenOpts,
+        preRun: [
+          ...(emscriptenOpts.preRun ?? []),
+          (module: object) => {
+            const { NODEFS } = module as { readonly NODEFS: { readonly stream_ops: Record<string, unknown> } }
+            NODEFS.stream_ops["fsync"] = (file: OpenFile) => {
+              Fs.fsyncSync(file.nfd)
+              return 0
+            }
+          }
+        ]
+      }
+    }))
+  }
+}
+
+/** As PGlite starts by itself, but with fsync on, and by the one call for it that reaches the file system. */
+const syncedParams = [...PGlite.defaultStartParams.filter((param) => param !== "-F"), "-c", "wal_sync_method=fsync"]
+
+const keptLines = 20
+
+const start = (options: PGliteOptions, dataDir?: string): Effect.Effect<PGlite, EmbeddedNotStarted> =>
+  Effect.suspend(() => {
+    const lines: Array<string> = []
+    const onStderr = (line: string) => {
+      lines.push(line)
+      if (lines.length > keptLines) lines.shift()
+      return true
+    }
+    return Effect.tryPromise({
+      try: () => PGlite.create({ ...options, onStderr }),
+      catch: (cause) => notStarted(dataDir, lines.map((line) => `\n  ${line}`).join(""))(cause)
+    })
+  })
+
+const stop = (db: PGlite): Effect.Effect<void> => Effect.ignore(Effect.tryPromise(() => db.close()))
+
+/** The folder comes into being as soon as there is a file system on it. */
+const startIn = (folder: string, dataDir: string): Effect.Effect<PGlite, EmbeddedNotStarted> =>
+  Effect.suspend(() =>
+    start({ fs: new SyncedFs(folder), startParams: syncedParams, relaxedDurability: false }, dataDir)
+  )
+
+/** Windows cannot sync a folder, and needs not. */
+const syncPath = (path: string): void => {
+  if (Os.platform() === "win32" && Fs.statSync(path).isDirectory()) return
+  const file = Fs.openSync(path, Os.platform() === "win32" ? "r+" : "r")
+  Fs.fsyncSync(file)
+  Fs.closeSync(file)
+}
+
+/** Makes the database beside its place and moves it there when all of it is on disk: a crash leaves none, not half of one. */
+const create = Effect.fnUntraced(function*(dataDir: string, folder: string) {
+  const draft = `${folder}.new`
+  const inFolder = <A>(step: () => A) => Effect.try({ try: step, catch: notStarted(dataDir) })
+  yield* inFolder(() => Fs.rmSync(draft, { recursive: true, force: true }))
+  yield* Effect.flatMap(startIn(draft, dataDir), stop)
+  yield* inFolder(() => {
+    for (const path of Fs.readdirSync(draft, { recursive: true, encoding: "utf8" })) syncPath(Path.join(draft, path))
+    syncPath(draft)
+    Fs.renameSync(draft, folder)
+    syncPath(dataDir)
+  })
+})
+
+// ── opening ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** Opens a database in memory. */
+export const openMemory: Effect.Effect<PGlite, EmbeddedNotStarted, Scope.Scope> = Effect.acquireRelease(start({}), stop)
+
+/** Opens the database in the folder, creating both as needed, for this process alone. */
+export const openFolder = Effect.fnUntraced(function*(dataDir: string) {
+  const absolute = Path.resolve(dataDir)
+  const folder = Path.join(absolute, "pgdata")
+  yield* Effect.try({ try: () => Fs.mkdirSync(absolute, { recursive: true }), catch: notStarted(absolute) })
+  yield* lock(absolute)
+  return yield* Effect.acquireRelease(
+    Effect.suspend(() => Fs.existsSync(folder) ? Effect.void : create(absolute, folder)).pipe(
+      Effect.andThen(startIn(folder, absolute))
+    ),
+    stop
+  )
+})

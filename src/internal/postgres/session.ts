@@ -1,0 +1,85 @@
+/**
+ * The connection of the writer: its own, for as long as the layer lives, re-opened when it breaks. It holds the session locks
+ * of this process's workers, so that they are gone the moment the process is, and back as soon as it is reconnected.
+ */
+import * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
+import type { SqlError } from "effect/sql/SqlError"
+
+export interface Session {
+  readonly execute: (sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<object>, SqlError>
+  /** Takes the session lock with this key, now and after every reconnect, until `unlock`. */
+  readonly lock: (key: number) => Effect.Effect<void, SqlError>
+  readonly unlock: (key: number) => Effect.Effect<void>
+}
+
+export interface Statements {
+  readonly lock: string
+  readonly unlock: string
+}
+
+type Execute = Session["execute"]
+
+const withLocks = (
+  execute: Execute,
+  keys: Set<number>,
+  statements: Statements
+): Pick<Session, "lock" | "unlock"> => ({
+  lock: (key) =>
+    Effect.andThen(
+      Effect.sync(() => keys.add(key)),
+      Effect.asVoid(execute(statements.lock, [[String(key)]]))
+    ),
+  unlock: (key) =>
+    Effect.andThen(
+      Effect.sync(() => keys.delete(key)),
+      Effect.ignore(execute(statements.unlock, [key]))
+    )
+})
+
+/** A session over a client that has only one connection: nothing to reserve, nothing to reconnect. */
+export const shared = (execute: Execute, statements: Statements): Session => ({
+  execute,
+  ...withLocks(execute, new Set(), statements)
+})
+
+/** A session on a connection of its own. */
+export const dedicated = Effect.fnUntraced(function*(
+  config: PgConnection.Config,
+  statements: Statements
+): Effect.fn.Return<Session, never, Scope.Scope> {
+  const outer = yield* Effect.scope
+  const keys = new Set<number>()
+  const connecting = yield* Semaphore.make(1)
+  let open: { readonly connection: PgConnection.PgConnection; readonly scope: Scope.Closeable } | undefined
+
+  const close = Effect.suspend(() => {
+    const closing = open
+    open = undefined
+    return closing === undefined ? Effect.void : Scope.close(closing.scope, Exit.void)
+  })
+
+  const connect = Effect.gen(function*() {
+    if (open !== undefined) return open.connection
+    const scope = yield* Scope.fork(outer)
+    const connection = yield* Scope.provide(PgConnection.make(config), scope).pipe(
+      Effect.tap((connection) =>
+        keys.size === 0 ? Effect.void : connection.query(statements.lock, [Array.from(keys, String)])
+      ),
+      Effect.onError(() => Scope.close(scope, Exit.void))
+    )
+    open = { connection, scope }
+    return connection
+  }).pipe(connecting.withPermits(1), Effect.uninterruptible)
+
+  const execute: Execute = (sql, params) =>
+    Effect.flatMap(connect, (connection) => connection.query(sql, params)).pipe(
+      Effect.map((result) => result.rows),
+      Effect.tapError((error) => error.reason._tag === "ConnectionError" ? close : Effect.void)
+    )
+
+  return { execute, ...withLocks(execute, keys, statements) }
+})

@@ -1,0 +1,287 @@
+/** Workers: their registration, their pulse, and what happens to runs whose worker is gone. */
+import { assert } from "@effect/vitest"
+import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
+import * as Scope from "effect/Scope"
+import { TestClock } from "effect/testing"
+import type { Pulse } from "../../src/SystemDb.ts"
+import { type Declare, fixture, minute, refused, second, t0 } from "./fixture.ts"
+
+const quiet: Pulse = { alive: true, suspects: [], recovered: 0, dead: [] }
+const gone: Pulse = { alive: false, suspects: [], recovered: 0, dead: [] }
+
+const registering = (test: Declare) => {
+  test(
+    "every worker is registered under an id of its own, which begins with its application",
+    Effect.gen(function*() {
+      const { name, worker } = yield* fixture
+      const ids = yield* Effect.forEach(Array.from({ length: 10 }), () => worker(), { concurrency: "unbounded" })
+      assert.strictEqual(new Set(ids).size, 10)
+      for (const id of ids) assert.isTrue(id.startsWith(`${name("app")}-`))
+    })
+  )
+
+  test(
+    "a worker whose scope closes hands back what it owns, to be claimed at once, attempt unchanged",
+    Effect.gen(function*() {
+      const { claim, db, owned, run, worker } = yield* fixture
+      const scope = yield* Scope.make()
+      const [leaving, staying] = [yield* Scope.provide(worker(), scope), yield* worker()]
+      yield* owned("own", leaving)
+      yield* owned("other", staying)
+      yield* db.finish(yield* owned("finished", leaving), { status: "Succeeded", outcome: "1" })
+      yield* db.suspend(yield* owned("suspended", leaving), t0 + minute)
+      const before = yield* Effect.forEach(["own", "other", "finished", "suspended"], run)
+      yield* TestClock.adjust("1 second")
+      yield* Scope.close(scope, Exit.void)
+      const [own, ...others] = before
+      assert.deepStrictEqual(yield* run("own"), { ...own, status: "Enqueued", owner: null, wakeAt: t0 + second })
+      assert.deepStrictEqual(yield* Effect.forEach(["other", "finished", "suspended"], run), others)
+      const { runs } = yield* claim(staying)
+      assert.deepStrictEqual(runs.map(({ run }) => [run.id, run.epoch, run.attempt]), [[own?.id, 2, 1]])
+    })
+  )
+
+  test(
+    "a worker whose scope has closed is not alive, and no other worker finds it dead",
+    Effect.gen(function*() {
+      const { pulse, worker } = yield* fixture
+      const scope = yield* Scope.make()
+      const [leaving, staying] = [yield* Scope.provide(worker(second), scope), yield* worker(1_000_000)]
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(yield* pulse(leaving), gone)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* pulse(staying), quiet)
+    })
+  )
+
+  test(
+    "a worker declared dead has nothing left to hand back when its scope closes",
+    Effect.gen(function*() {
+      const { claim, owned, pulse, run, worker } = yield* fixture
+      const scope = yield* Scope.make()
+      const [dying, next] = [yield* Scope.provide(worker(second), scope), yield* worker(1_000_000)]
+      yield* owned("r", dying)
+      yield* TestClock.adjust("1 minute")
+      yield* pulse(next)
+      yield* claim(next)
+      const before = yield* run("r")
+      yield* Scope.close(scope, Exit.void)
+      assert.deepStrictEqual(yield* run("r"), before)
+    })
+  )
+}
+
+const closingLate = (test: Declare) => {
+  test(
+    "a worker declared dead hands back, when its scope closes, what it came to own afterwards",
+    Effect.gen(function*() {
+      const { owned, pulse, run, worker } = yield* fixture
+      const scope = yield* Scope.make()
+      const [dying, other] = [yield* Scope.provide(worker(second), scope), yield* worker(1_000_000)]
+      yield* TestClock.adjust("1 minute")
+      yield* pulse(other)
+      yield* owned("r", dying)
+      yield* Scope.close(scope, Exit.void)
+      const { attempt, owner, status } = yield* run("r")
+      assert.deepStrictEqual([status, owner, attempt], ["Enqueued", null, 1])
+    })
+  )
+}
+
+const pulsing = (test: Declare) => {
+  test(
+    "a worker alone is alive, and its pulse finds nothing",
+    Effect.gen(function*() {
+      const { owned, pulse, run, worker } = yield* fixture
+      const owner = yield* worker()
+      yield* owned("r", owner)
+      const before = yield* run("r")
+      assert.deepStrictEqual(yield* pulse(owner), quiet)
+      assert.deepStrictEqual(yield* run("r"), before)
+    })
+  )
+
+  test(
+    "a pulse renews the lease, so that no other worker finds this one dead",
+    Effect.gen(function*() {
+      const { owned, pulse, run, worker } = yield* fixture
+      const [beating, other] = [yield* worker(10 * second), yield* worker(1_000_000)]
+      yield* owned("r", beating)
+      for (let i = 0; i < 5; i++) {
+        yield* TestClock.adjust("8 seconds")
+        assert.deepStrictEqual(yield* pulse(beating, { leaseMillis: 10 * second }), quiet)
+        assert.deepStrictEqual(yield* pulse(other), quiet)
+      }
+      assert.strictEqual((yield* run("r")).owner, beating)
+    })
+  )
+
+  test(
+    "a late pulse keeps the worker alive as long as nobody found it dead",
+    Effect.gen(function*() {
+      const { pulse, worker } = yield* fixture
+      const [late, other] = [yield* worker(second), yield* worker(1_000_000)]
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* pulse(late), quiet)
+      assert.deepStrictEqual(yield* pulse(other), quiet)
+    })
+  )
+
+  test(
+    "a lease holds through its last millisecond and has expired one later",
+    Effect.gen(function*() {
+      const { owned, pulse, worker } = yield* fixture
+      const [dying, other] = [yield* worker(second), yield* worker(1_000_000)]
+      yield* owned("r", dying)
+      yield* TestClock.adjust("1 second")
+      assert.deepStrictEqual(yield* pulse(other), quiet)
+      yield* TestClock.adjust("1 millis")
+      assert.deepStrictEqual(yield* pulse(other), { ...quiet, recovered: 1 })
+    })
+  )
+
+  test(
+    "the runs of a worker whose lease has expired are enqueued again, with one more attempt",
+    Effect.gen(function*() {
+      const { db, newStep, owned, pulse, run, worker } = yield* fixture
+      const [dying, other] = [yield* worker(second), yield* worker(1_000_000)]
+      const held = yield* owned("r", dying, { timeoutMillis: minute })
+      yield* db.recordStep(held, newStep("s"))
+      yield* owned("other", other)
+      yield* db.finish(yield* owned("finished", dying), { status: "Failed", outcome: "1" })
+      yield* db.suspend(yield* owned("suspended", dying), t0 + minute)
+      const [before, ...others] = yield* Effect.forEach(["r", "other", "finished", "suspended"], run)
+      yield* TestClock.adjust("10 seconds")
+      assert.deepStrictEqual(yield* pulse(other), { ...quiet, recovered: 1 })
+      assert.deepStrictEqual(yield* run("r"), {
+        ...before,
+        status: "Enqueued",
+        owner: null,
+        attempt: 2,
+        wakeAt: t0 + 10 * second
+      })
+      assert.deepStrictEqual(yield* Effect.forEach(["other", "finished", "suspended"], run), others)
+      assert.strictEqual((yield* db.listSteps(held.runId)).length, 1)
+    })
+  )
+
+  test(
+    "a worker declared dead learns it from its next pulse, and that pulse does nothing else",
+    Effect.gen(function*() {
+      const { owned, pulse, run, worker } = yield* fixture
+      const [first, other, third] = [yield* worker(second), yield* worker(1_000_000), yield* worker(2 * second)]
+      yield* TestClock.adjust("1500 millis")
+      yield* pulse(other)
+      yield* owned("r", third)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* pulse(first), gone)
+      assert.strictEqual((yield* run("r")).owner, third)
+      assert.deepStrictEqual(yield* pulse(first), gone)
+    })
+  )
+
+  test(
+    "a worker nobody registered is not alive",
+    Effect.gen(function*() {
+      const { name, pulse } = yield* fixture
+      assert.deepStrictEqual(yield* pulse(name("nobody")), gone)
+    })
+  )
+
+  test(
+    "a worker declared dead does not keep what it comes to own afterwards",
+    Effect.gen(function*() {
+      const { claim, db, name, newRun, newSchedule, pulse, run, tick, worker } = yield* fixture
+      const [dying, other] = [yield* worker(second), yield* worker(1_000_000)]
+      yield* TestClock.adjust("1 minute")
+      yield* pulse(other)
+      yield* db.start(newRun("claimed"))
+      yield* claim(dying)
+      yield* db.start(newRun("started", { owner: dying }))
+      yield* db.createSchedule(newSchedule("s"))
+      yield* db.fire([
+        { name: name("s"), revision: 1, cursor: t0, nextAt: null, ticks: [tick("fired", t0)], owner: dying }
+      ])
+      yield* pulse(other)
+      const { runs } = yield* claim(other)
+      assert.deepStrictEqual(runs.map(({ run }) => run.id), ["claimed", "fired", "started"].map(name))
+      assert.strictEqual((yield* run("claimed")).owner, other)
+    })
+  )
+
+  test(
+    "runs whose attempts are used up are given up, and the others recovered",
+    Effect.gen(function*() {
+      const { claim, name, newRun, db, owned, pulse, run, worker } = yield* fixture
+      const other = yield* worker(1_000_000)
+      yield* owned("old", yield* worker(second), { timeoutMillis: minute })
+      for (const attempt of [2, 3]) {
+        yield* TestClock.adjust("2 seconds")
+        assert.deepStrictEqual(yield* pulse(other), { ...quiet, recovered: 1 })
+        assert.strictEqual((yield* run("old")).attempt, attempt)
+        yield* claim(yield* worker(second))
+      }
+      const last = (yield* run("old")).owner
+      yield* db.start(newRun("young", { owner: last }))
+      const before = yield* run("old")
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(yield* pulse(other), { ...quiet, recovered: 1, dead: [name("old")] })
+      assert.deepStrictEqual(yield* run("old"), {
+        ...before,
+        status: "Dead",
+        owner: null,
+        finishedAt: t0 + 6 * second
+      })
+      assert.strictEqual((yield* run("young")).attempt, 2)
+      assert.deepStrictEqual((yield* claim(other)).runs.map(({ run }) => run.id), [name("young")])
+    })
+  )
+
+  test(
+    "with one attempt allowed a run dies with its first worker",
+    Effect.gen(function*() {
+      const { db, name, newStep, owned, pulse, worker } = yield* fixture
+      const [dying, other] = [yield* worker(second), yield* worker(1_000_000)]
+      const held = yield* owned("r", dying)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* pulse(other, { maxAttempts: 1 }), { ...quiet, dead: [name("r")] })
+      yield* refused(db.recordStep(held, newStep("s")), "LeaseLost")
+      yield* refused(db.finish(held, { status: "Succeeded", outcome: "1" }), "LeaseLost")
+    })
+  )
+
+  test(
+    "workers that pulse at the same moment recover each run once",
+    Effect.gen(function*() {
+      const { owned, pulse, runs, worker } = yield* fixture
+      const dying = yield* Effect.forEach(Array.from({ length: 5 }), () => worker(second))
+      const others = yield* Effect.forEach(Array.from({ length: 5 }), () => worker(1_000_000))
+      yield* Effect.forEach(Array.from({ length: 50 }), (_, i) => owned(`r${i}`, dying[i % 5] ?? ""))
+      yield* TestClock.adjust("1 minute")
+      const pulses = yield* Effect.forEach(others, (worker) => pulse(worker), { concurrency: "unbounded" })
+      assert.strictEqual(pulses.reduce((sum, { recovered }) => sum + recovered, 0), 50)
+      for (const run of yield* runs()) assert.deepStrictEqual([run.status, run.attempt], ["Enqueued", 2])
+    })
+  )
+
+  test(
+    "a worker that is suspected keeps its runs as long as it holds its session lock",
+    Effect.gen(function*() {
+      const { name, owned, pulse, run, worker } = yield* fixture
+      const [suspected, other] = [yield* worker(), yield* worker()]
+      yield* owned("r", suspected)
+      const suspects = [suspected, other, name("nobody")].map((worker) => ({ worker, renewedAt: t0 }))
+      assert.deepStrictEqual(yield* pulse(other, { suspects }), quiet)
+      assert.deepStrictEqual(yield* pulse(other, { suspects }), quiet)
+      assert.strictEqual((yield* run("r")).owner, suspected)
+      assert.deepStrictEqual(yield* pulse(suspected), quiet)
+    })
+  )
+}
+
+export const workers = (test: Declare) => {
+  registering(test)
+  closingLate(test)
+  pulsing(test)
+}
