@@ -125,7 +125,7 @@ const parts = (t: Tables): { readonly [K in Kind]: { readonly write: string; rea
         select run_id, name, key, occurrence, kind, attempts, errors, outcome, to_timestamp(wake_at),
           to_timestamp(started_at), now, epoch
         from step_held, clock order by n
-        on conflict (run_id, name, key, occurrence) do update set attempts = excluded.attempts, errors = excluded.errors,
+        on conflict (run_id, name, key, occurrence) do update set kind = excluded.kind, attempts = excluded.attempts, errors = excluded.errors,
           outcome = excluded.outcome, wake_at = excluded.wake_at, started_at = excluded.started_at,
           recorded_at = excluded.recorded_at, epoch = excluded.epoch
         where steps.outcome is null
