@@ -196,3 +196,35 @@ describe("group commit", () => {
       }).pipe(Effect.provide(Postgres.layer({ url })))
     }), 60_000)
 })
+
+describe("the worker's session", () => {
+  const sessions = SqlClient.use((sql) =>
+    sql`select pg_terminate_backend(pid) from pg_stat_activity
+      where datname = current_database() and pid <> pg_backend_pid()`
+  )
+  const locks = SqlClient.use((sql) =>
+    Effect.map(
+      sql<{ n: number }>`select count(*)::int as n from pg_locks l join pg_database d on d.oid = l.database
+        where l.locktype = 'advisory' and d.datname = current_database()`,
+      ([row]) => row!.n
+    )
+  )
+
+  it.live("an idle writer whose session was ended writes again, and the next pulse takes the lock again", () =>
+    Effect.gen(function*() {
+      const { url } = yield* freshDatabase
+      yield* Effect.gen(function*() {
+        const db = yield* SystemDb
+        const worker = yield* db.registerWorker({ application: "a", leaseMillis: 60_000 })
+        const pulse = db.pulse({ worker, leaseMillis: 60_000, maxAttempts: 3, suspects: [] })
+        assert.strictEqual(yield* locks, 1)
+        yield* sessions
+        assert.strictEqual(yield* locks, 0)
+        yield* pulse
+        assert.strictEqual(yield* locks, 1)
+        yield* sessions
+        assert.isTrue((yield* db.start(newRun("after"))).created)
+        assert.strictEqual(yield* locks, 1)
+      }).pipe(Effect.scoped, Effect.provide(Postgres.layer({ url })))
+    }))
+})

@@ -22,11 +22,13 @@ import * as Queue from "effect/Queue"
 import type { Scope } from "effect/Scope"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
-import { type EmbeddedError, EmbeddedNotStarted, openFolder, openMemory } from "./pgliteFolder.ts"
+import { notStarted, openMemory } from "./pgliteEngine.ts"
+import { type EmbeddedError, openFolder } from "./pgliteFolder.ts"
 import { type Notification, Session, type Subscriber } from "./pgliteStream.ts"
 import { upkeep } from "./pgliteUpkeep.ts"
 
-export { DataFolderInUse, type EmbeddedError, EmbeddedNotStarted } from "./pgliteFolder.ts"
+export { EmbeddedNotStarted } from "./pgliteEngine.ts"
+export { DataFolderInUse, type EmbeddedError } from "./pgliteFolder.ts"
 
 export interface Options {
   /** A folder to keep the data in, created if need be. Without one the data is in memory and ends with the layer. */
@@ -106,10 +108,7 @@ export const make = Effect.fnUntraced(
     yield* Effect.forkScoped(upkeep(client))
     return client
   },
-  Effect.catchTag(
-    "SqlError",
-    (error) => Effect.fail(new EmbeddedNotStarted({ reason: String(error.reason.cause), cause: error }))
-  )
+  (effect, { dataDir }) => Effect.catchTag(effect, "SqlError", (error) => Effect.fail(notStarted(dataDir)(error)))
 )
 
 export const layer = (options: Options): Layer.Layer<PgClient.PgClient | SqlClient, EmbeddedError> =>

@@ -6,15 +6,17 @@
  *     <dataDir>/pgdata       the database; appears when it is complete
  *     <dataDir>/pgdata.new   a database in the making, or what is left of one; not yet used by anyone
  */
-import { PGlite, type PGliteOptions } from "@electric-sql/pglite"
+import { PGlite } from "@electric-sql/pglite"
 import { NodeFS } from "@electric-sql/pglite/nodefs"
 import * as Effect from "effect/Effect"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import type { DatabaseSync } from "node:sqlite"
+import { type EmbeddedNotStarted, notStarted, start, stop } from "./pgliteEngine.ts"
 
 /** The data folder is open already: in another process, or in this one. Nothing was touched. */
 export class DataFolderInUse
@@ -36,34 +38,14 @@ export class DataFolderInUse
   }
 }
 
-/** The embedded database did not start: the folder cannot be used, or PGlite failed. */
-export class EmbeddedNotStarted
-  extends Schema.TaggedError<EmbeddedNotStarted>("effect-durable/EmbeddedNotStarted")("EmbeddedNotStarted", {
-    /** Absent for a database in memory. */
-    dataDir: Schema.optionalKey(Schema.String),
-    reason: Schema.String,
-    cause: Schema.optionalKey(Schema.Defect())
-  })
-{
-  override get message(): string {
-    const where = this.dataDir === undefined ? "in memory" : `in ${this.dataDir}`
-    return `The embedded database ${where} did not start: ${this.reason}`
-  }
-}
-
 export type EmbeddedError = DataFolderInUse | EmbeddedNotStarted
-
-const messageOf = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
-
-const notStarted = (dataDir: string | undefined, note = "") => (cause: unknown): EmbeddedNotStarted =>
-  new EmbeddedNotStarted({ ...(dataDir !== undefined && { dataDir }), reason: `${messageOf(cause)}${note}`, cause })
 
 // ── who may use it ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 const Holder = Schema.fromJsonString(Schema.Struct({ pid: Schema.Int, host: Schema.String }))
 
 const holderOf = (dataDir: string): Effect.Effect<{ readonly pid?: number; readonly host?: string }> =>
-  Effect.try({ try: () => Fs.readFileSync(Path.join(dataDir, "holder.json"), "utf8"), catch: messageOf }).pipe(
+  Effect.try({ try: () => Fs.readFileSync(Path.join(dataDir, "holder.json"), "utf8"), catch: (cause) => cause }).pipe(
     Effect.flatMap(Schema.decodeUnknownEffect(Holder)),
     Effect.orElseSucceed(() => ({}))
   )
@@ -114,6 +96,9 @@ interface OpenFile {
   readonly nfd: number
 }
 
+/** EIO, in the numbers of WebAssembly's system interface. Postgres panics, as it must: it no longer knows what is on disk. */
+const inputOutputError = 29
+
 /**
  * PGlite's file system on a folder, which does nothing when Postgres asks it to sync a file: what was committed would
  * survive the process but not the machine. This one syncs.
@@ -127,10 +112,8 @@ class SyncedFs extends NodeFS {
           ...(emscriptenOpts.preRun ?? []),
           (module: object) => {
             const { NODEFS } = module as { readonly NODEFS: { readonly stream_ops: Record<string, unknown> } }
-            NODEFS.stream_ops["fsync"] = (file: OpenFile) => {
-              Fs.fsyncSync(file.nfd)
-              return 0
-            }
+            NODEFS.stream_ops["fsync"] = (file: OpenFile) =>
+              Result.isSuccess(Result.try(() => Fs.fsyncSync(file.nfd))) ? 0 : inputOutputError
           }
         ]
       }
@@ -140,24 +123,6 @@ class SyncedFs extends NodeFS {
 
 /** As PGlite starts by itself, but with fsync on, and by the one call for it that reaches the file system. */
 const syncedParams = [...PGlite.defaultStartParams.filter((param) => param !== "-F"), "-c", "wal_sync_method=fsync"]
-
-const keptLines = 20
-
-const start = (options: PGliteOptions, dataDir?: string): Effect.Effect<PGlite, EmbeddedNotStarted> =>
-  Effect.suspend(() => {
-    const lines: Array<string> = []
-    const onStderr = (line: string) => {
-      lines.push(line)
-      if (lines.length > keptLines) lines.shift()
-      return true
-    }
-    return Effect.tryPromise({
-      try: () => PGlite.create({ ...options, onStderr }),
-      catch: (cause) => notStarted(dataDir, lines.map((line) => `\n  ${line}`).join(""))(cause)
-    })
-  })
-
-const stop = (db: PGlite): Effect.Effect<void> => Effect.ignore(Effect.tryPromise(() => db.close()))
 
 /** The folder comes into being as soon as there is a file system on it. */
 const startIn = (folder: string, dataDir: string): Effect.Effect<PGlite, EmbeddedNotStarted> =>
@@ -186,11 +151,6 @@ const create = Effect.fnUntraced(function*(dataDir: string, folder: string) {
     syncPath(dataDir)
   })
 })
-
-// ── opening ─────────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/** Opens a database in memory. */
-export const openMemory: Effect.Effect<PGlite, EmbeddedNotStarted, Scope.Scope> = Effect.acquireRelease(start({}), stop)
 
 /** Opens the database in the folder, creating both as needed, for this process alone. */
 export const openFolder = Effect.fnUntraced(function*(dataDir: string) {

@@ -193,7 +193,7 @@ export class Session {
     return {
       bytes: unit.bytes,
       done: (output) => wire.answer(output),
-      failed: (cause) => wire.destroy(new Error("The embedded database did not answer", { cause }))
+      failed: (cause) => wire.destroy(new Error("The embedded database gave up; close it and open it again", { cause }))
     }
   }
 

@@ -232,21 +232,24 @@ const applying = (test: Declare) => {
   test(
     "lists applied at the same moment follow one another: the last one stands as a whole",
     Effect.gen(function*() {
-      const { db, name, newSchedule, prefix } = yield* fixture
-      const application = name("app")
-      const lists = Array.from(
-        { length: 6 },
-        (_, i) => Array.from({ length: 5 }, (_, j) => newSchedule(`s${i + j}`, { application, context: `${i}` }))
-      )
-      yield* Effect.forEach(lists, (list) => db.applySchedules(list, { pruneApplication: application }), {
-        concurrency: "unbounded"
-      })
-      const rows = yield* db.listSchedules({ namePrefix: [prefix] }, { limit: 99, after: null })
-      const last = lists.find((_, i) => rows[0]?.context === `${i}`)
-      assert.deepStrictEqual(
-        rows.map((row) => [row.name, row.context]),
-        (last ?? []).map((schedule) => [schedule.name, schedule.context])
-      )
+      const { db, name, newSchedule } = yield* fixture
+      for (let round = 0; round < 10; round++) {
+        const application = name(`app${round}`)
+        const lists = Array.from({ length: 6 }, (_, i) =>
+          Array.from(
+            { length: 5 },
+            (_, j) => newSchedule(`${round}-s${i + j}`, { application, context: `${i}` })
+          ))
+        yield* Effect.forEach(lists, (list) => db.applySchedules(list, { pruneApplication: application }), {
+          concurrency: "unbounded"
+        })
+        const rows = yield* db.listSchedules({ namePrefix: [name(`${round}-`)] }, { limit: 99, after: null })
+        const last = lists.find((_, i) => rows[0]?.context === `${i}`)
+        assert.deepStrictEqual(
+          rows.map((row) => [row.name, row.context]),
+          (last ?? []).map((schedule) => [schedule.name, schedule.context])
+        )
+      }
     })
   )
 }

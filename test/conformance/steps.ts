@@ -118,7 +118,7 @@ const recording = (test: Declare) => {
     Effect.gen(function*() {
       const { db, newStep, owned, worker } = yield* fixture
       const held = yield* owned("r", yield* worker())
-      yield* db.recordStep(held, newStep("s", { outcome: null, errors: "[1]", wakeAt: t0 + 1 }))
+      yield* db.recordStep(held, newStep("s", { kind: "Sleep", outcome: null, errors: "[1]", wakeAt: t0 + 1 }))
       yield* TestClock.adjust("1 second")
       const open = newStep("s", { outcome: null, errors: "[1,2]", attempts: 2, wakeAt: t0 + 2 })
       yield* db.recordStep(held, open)

@@ -7,10 +7,9 @@
  */
 
 
-import * as Lifecycle from "../lifecycle.ts"
 import type { Lease, NewRun, NewStepRecord } from "../records.ts"
 import { texts } from "./database.ts"
-import { statusList, type Tables } from "./names.ts"
+import type { Tables } from "./names.ts"
 
 export type Fact =
   | { readonly _tag: "Start"; readonly run: NewRun }
@@ -98,7 +97,10 @@ const columns: { readonly [K in Kind]: ReadonlyArray<Column<Of<K>>> } = {
 
 const kinds: ReadonlyArray<Kind> = ["Start", "Step", "Finish", "Suspend"]
 
-/** What each kind does with its input, and the query that says which of its facts hold: `n` counts within the kind. */
+/**
+ * What each kind does with its input, and the query that says which of its facts hold: by `n`, which counts within the kind,
+ * or by the run's id. The inputs are never joined to what was written: there is no index on either.
+ */
 const parts = (t: Tables): { readonly [K in Kind]: { readonly write: string; readonly held: string } } => {
   const fence = `r.id = i.run_id and r.owner = i.owner and r.epoch = i.epoch and r.status = 'Running'`
   return {
@@ -114,7 +116,7 @@ const parts = (t: Tables): { readonly [K in Kind]: { readonly write: string; rea
         from start_input, clock
         on conflict (id) do nothing
         returning id, deadline)`,
-      held: `select 'Start' as kind, i.n::int as n, w.deadline, true as fresh from start_input i join start_written w using (id)`
+      held: `select 'Start', 0, id, deadline from start_written`
     },
     Step: {
       write: `step_held as (
@@ -129,27 +131,21 @@ const parts = (t: Tables): { readonly [K in Kind]: { readonly write: string; rea
           outcome = excluded.outcome, wake_at = excluded.wake_at, started_at = excluded.started_at,
           recorded_at = excluded.recorded_at, epoch = excluded.epoch
         where steps.outcome is null
-        returning run_id, name, key, occurrence)`,
-      held: `select 'Step', h.n::int, null::timestamptz, w.run_id is not null from step_held h
-        left join step_written w using (run_id, name, key, occurrence)
-        union all select 'Step', i.n::int, null, false from step_input i
-        join ${t.steps} s using (run_id, name, key, occurrence, epoch) where s.outcome is not null`
+        returning true)`,
+      held: `select 'Step', n::int, case when exists (select from step_written) then 'fresh' end, null::timestamptz
+        from step_held`
     },
     Finish: {
       write: `finish_written as (
         update ${t.runs} r set status = i.status, outcome = i.outcome, finished_at = clock.now, wake_at = null
         from finish_input i, clock where ${fence} returning i.n)`,
-      held: `select 'Finish', n::int, null, true from finish_written
-        union all select 'Finish', i.n::int, null, false from finish_input i join ${t.runs} r on r.id = i.run_id and r.owner = i.owner
-          and r.epoch = i.epoch and r.status in (${statusList([...Lifecycle.to.succeed, ...Lifecycle.to.fail])})`
+      held: `select 'Finish', n::int, null, null from finish_written`
     },
     Suspend: {
       write: `suspend_written as (
         update ${t.runs} r set status = 'Suspended', owner = null, wake_at = to_timestamp(i.wake_at)
         from suspend_input i where ${fence} returning i.n)`,
-      held: `select 'Suspend', n::int, null, true from suspend_written
-        union all select 'Suspend', i.n::int, null, false from suspend_input i join ${t.runs} r on r.id = i.run_id
-          and r.epoch = i.epoch and r.status = 'Suspended'`
+      held: `select 'Suspend', n::int, null, null from suspend_written`
     }
   }
 }
@@ -181,7 +177,7 @@ export const compiler = (t: Tables): Compile => {
       )
     }
     const held = present.map((kind) => all[kind].held).join("\nunion all ")
-    return `with ${ctes.join(",\n")}\nselect * from (${held}) as held(kind, n, deadline, fresh)`
+    return `with ${ctes.join(",\n")}\nselect * from (${held}) as held(kind, n, id, deadline)`
   }
 
   return (facts, now) => {

@@ -19,6 +19,8 @@ export type RunMethods = Pick<
   | "recordStepInTransaction" | "finish" | "suspend" | "release"
 >
 
+type Written = ReturnType<typeof statements>["written"]
+
 type ClaimRow = RunRow & { readonly nextWake: Date | null }
 
 export const readers = (db: Database) => {
@@ -64,9 +66,21 @@ export const make = (db: Database, writer: Writer, waiters: Waiters, compile: Co
     return created(enqueued, null)
   })
 
-  const fenced = (lease: Lease, write: ReturnType<Writer["write"]>) =>
-    Effect.flatMap(write, ({ held }) =>
-      held ? Effect.void : Effect.fail(new LeaseLost({ runId: lease.runId, epoch: lease.epoch })))
+  /**
+   * A write that the fence refused holds all the same when this lease made it before and only the answer was lost: read once,
+   * on the unhappy path alone.
+   */
+  const fenced = (
+    lease: Lease,
+    write: ReturnType<Writer["write"]>,
+    written: (text: Written) => { readonly text: string; readonly params: ReadonlyArray<unknown> }
+  ) =>
+    Effect.flatMap(write, ({ held }) => {
+      if (held) return Effect.void
+      const { params, text } = written(s.written)
+      return Effect.flatMap(query(db, "recordStep", text, params), (rows) =>
+        rows.length > 0 ? Effect.void : Effect.fail(new LeaseLost({ runId: lease.runId, epoch: lease.epoch })))
+    })
 
   return {
     start: Effect.fnUntraced(function*(run) {
@@ -134,7 +148,11 @@ export const make = (db: Database, writer: Writer, waiters: Waiters, compile: Co
       }))
     }),
 
-    recordStep: (lease, step) => fenced(lease, writer.write({ _tag: "Step", lease, step })),
+    recordStep: (lease, step) =>
+      fenced(lease, writer.write({ _tag: "Step", lease, step }), ({ step: text }) => ({
+        text,
+        params: [lease.runId, step.name, step.key, step.occurrence, lease.epoch]
+      })),
 
     recordStepInTransaction: Effect.fnUntraced(function*(lease: Lease, step: NewStepRecord) {
       if (!(yield* inTransaction(db))) {
@@ -143,14 +161,22 @@ export const make = (db: Database, writer: Writer, waiters: Waiters, compile: Co
       const batch = compile([{ _tag: "Step", lease, step }], yield* virtualNow)
       const rows = yield* query(db, "recordStepInTransaction", batch.sql, batch.params)
       if (rows.length === 0) return yield* new LeaseLost({ runId: lease.runId, epoch: lease.epoch })
-      const written = rows as ReadonlyArray<{ readonly fresh: boolean }>
-      return written[0]!.fresh
+      const [held] = rows as ReadonlyArray<{ readonly id: string | null }>
+      return held!.id === "fresh"
     }),
 
     finish: (lease, end) =>
-      fenced(lease, writer.write({ _tag: "Finish", lease, status: end.status, outcome: end.outcome })),
+      fenced(
+        lease,
+        writer.write({ _tag: "Finish", lease, status: end.status, outcome: end.outcome }),
+        ({ finish: text }) => ({ text, params: [lease.runId, lease.worker, lease.epoch] })
+      ),
 
-    suspend: (lease, wakeAt) => fenced(lease, writer.write({ _tag: "Suspend", lease, wakeAt })),
+    suspend: (lease, wakeAt) =>
+      fenced(lease, writer.write({ _tag: "Suspend", lease, wakeAt }), ({ suspend: text }) => ({
+        text,
+        params: [lease.runId, lease.epoch]
+      })),
 
     release: Effect.fn("SystemDb.release")(function*(leases) {
       if (leases.length === 0) return

@@ -47,6 +47,15 @@ export const statements = (t: Tables) => ({
     update ${t.runs} set status = 'Cancelled', owner = null, wake_at = null, finished_at = clock.now
     from clock where id = $2 and status in (${statusList(Lifecycle.from.cancel)}) returning id`,
 
+  /** Whether a lease has made a write before: one row, or none. */
+  written: {
+    step: `select from ${t.steps} where run_id = $1 and name = $2 and key = $3 and occurrence = $4::int
+      and epoch = $5::int and outcome is not null`,
+    finish: `select from ${t.runs} where id = $1 and owner = $2 and epoch = $3::int
+      and status in (${statusList([...Lifecycle.to.succeed, ...Lifecycle.to.fail])})`,
+    suspend: `select from ${t.runs} where id = $1 and epoch = $2::int and status = 'Suspended'`
+  },
+
   release: `
     update ${t.runs} r set status = 'Enqueued', owner = null, wake_at = coalesce($1::timestamptz, now())
     from unnest($2::text[], $3::text[], $4::text[]::int[]) as i(run_id, owner, epoch)

@@ -5,6 +5,7 @@ import { ScheduleExists, ScheduleNotFound } from "../../Errors.ts"
 import type { SystemDb } from "../../SystemDb.ts"
 import type { Applied, DueSchedule, Fired, Firing, NewSchedule } from "../records.ts"
 import { type Database, now, query, queryOnce, texts, virtualNow } from "./database.ts"
+import { storeError } from "./errors.ts"
 import { type DueRow, type RunRow, type ScheduleRowStored, toDue, toRun, toSchedule } from "./rows.ts"
 import { statements } from "./schedules.ts"
 
@@ -81,7 +82,11 @@ export const make = (db: Database): ScheduleMethods => {
 
     applySchedules: Effect.fn("SystemDb.applySchedules")(function*(schedules, { pruneApplication }) {
       const params = [yield* virtualNow, ...definitionParams(schedules), pruneApplication]
-      const [applied] = yield* query<Applied>(db, "applySchedules", s.apply, params)
+      // The lock comes in a statement of its own: the next one then sees everything that the one before it wrote.
+      const [applied] = yield* db.sql.withTransaction(Effect.andThen(
+        queryOnce(db, "applySchedules", s.lockApply, [`effect-durable/${db.tables.schema}/apply`]),
+        queryOnce<Applied>(db, "applySchedules", s.apply, params)
+      )).pipe(Effect.catchTag("SqlError", (error) => Effect.fail(storeError("applySchedules")(error))))
       yield* changed
       return applied!
     }),

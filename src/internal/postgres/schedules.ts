@@ -40,6 +40,9 @@ export const statements = (t: Tables) => {
       insert into ${t.schedules} (${insertColumns})
       select ${insertValues} from ${definitions(2)}, clock on conflict (name) do nothing returning name`,
 
+    /** Applications of lists come one after the other, or two that prune would leave a mix of both. */
+    lockApply: `select pg_advisory_xact_lock(hashtextextended($1, 0))`,
+
     /**
      * Locks the rows in the order of their names, so that two applications of the same names do not deadlock. Counting them
      * locks them first: a row that this statement has written already would not be seen.

@@ -8,12 +8,16 @@ import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { SqlError } from "effect/sql/SqlError"
+import { texts } from "./database.ts"
+import { isAway } from "./errors.ts"
 
 export interface Session {
   readonly execute: (sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<object>, SqlError>
   /** Takes the session lock with this key, now and after every reconnect, until `unlock`. */
   readonly lock: (key: number) => Effect.Effect<void, SqlError>
   readonly unlock: (key: number) => Effect.Effect<void>
+  /** Takes every lock again, after the server has forgotten them. */
+  readonly relock: Effect.Effect<void, SqlError>
 }
 
 export interface Statements {
@@ -23,21 +27,26 @@ export interface Statements {
 
 type Execute = Session["execute"]
 
+/** That the connection is lost shows at its first use; the second one opens a new one. */
+const again = (effect: Effect.Effect<void, SqlError>): Effect.Effect<void, SqlError> =>
+  Effect.retry(effect, { times: 1, while: isAway })
+
 const withLocks = (
   execute: Execute,
   keys: Set<number>,
   statements: Statements
-): Pick<Session, "lock" | "unlock"> => ({
+): Pick<Session, "lock" | "unlock" | "relock"> => ({
   lock: (key) =>
     Effect.andThen(
       Effect.sync(() => keys.add(key)),
-      Effect.asVoid(execute(statements.lock, [[String(key)]]))
+      again(Effect.asVoid(execute(statements.lock, [texts([String(key)])])))
     ),
   unlock: (key) =>
     Effect.andThen(
       Effect.sync(() => keys.delete(key)),
       Effect.ignore(execute(statements.unlock, [key]))
-    )
+    ),
+  relock: again(Effect.suspend(() => Effect.asVoid(execute(statements.lock, [texts(Array.from(keys, String))]))))
 })
 
 /** A session over a client that has only one connection: nothing to reserve, nothing to reconnect. */
@@ -67,7 +76,7 @@ export const dedicated = Effect.fnUntraced(function*(
     const scope = yield* Scope.fork(outer)
     const connection = yield* Scope.provide(PgConnection.make(config), scope).pipe(
       Effect.tap((connection) =>
-        keys.size === 0 ? Effect.void : connection.query(statements.lock, [Array.from(keys, String)])
+        keys.size === 0 ? Effect.void : connection.query(statements.lock, [texts(Array.from(keys, String))])
       ),
       Effect.onError(() => Scope.close(scope, Exit.void))
     )
@@ -78,7 +87,7 @@ export const dedicated = Effect.fnUntraced(function*(
   const execute: Execute = (sql, params) =>
     Effect.flatMap(connect, (connection) => connection.query(sql, params)).pipe(
       Effect.map((result) => result.rows),
-      Effect.tapError((error) => error.reason._tag === "ConnectionError" ? close : Effect.void)
+      Effect.tapError((error) => isAway(error) ? close : Effect.void)
     )
 
   return { execute, ...withLocks(execute, keys, statements) }

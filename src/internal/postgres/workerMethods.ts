@@ -11,6 +11,7 @@ export type WorkerMethods = Pick<SystemDb["Service"], "registerWorker" | "pulse"
 
 interface PulseRow {
   readonly alive: boolean
+  readonly locked: boolean
   readonly recovered: number
   readonly dead: ReadonlyArray<string>
   readonly suspectIds: ReadonlyArray<string>
@@ -49,7 +50,8 @@ export const make = (db: Database, lockClass: number): WorkerMethods => {
         texts(suspects.map((suspect) => suspect.worker)),
         texts(suspects.map(({ renewedAt }) => String(renewedAt / 1000)))
       ])
-      const { alive, dead, recovered, suspectIds, suspectTimes } = row!
+      const { alive, dead, locked, recovered, suspectIds, suspectTimes } = row!
+      if (!locked) yield* Effect.mapError(db.session.relock, storeError("pulse"))
       if (recovered > 0) db.hints.publish({ _tag: "RunsReady" })
       if (dead.length > 0) db.hints.publish({ _tag: "RunsFinished", runIds: dead })
       return {

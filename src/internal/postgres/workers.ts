@@ -30,7 +30,8 @@ export const statements = (t: Tables, lockClass: number) => {
 
     /**
      * Renews the lease and recovers from the dead, in one statement; a claim that a dead worker still made after it was
-     * forgotten is recovered as well. Locks the rows of dead workers and skips those that
+     * forgotten is recovered as well. Says too whether the own lock is still held: a server that was restarted has
+     * forgotten it. Locks the rows of dead workers and skips those that
      * another worker is recovering. A statement that finds its own worker gone does nothing.
      */
     pulse: `
@@ -57,6 +58,7 @@ export const statements = (t: Tables, lockClass: number) => {
         returning r.id, r.status),
       forgotten as (delete from ${t.workers} w using dead where w.id = dead.id)
       select exists (select from renewed) as alive,
+        coalesce((select ${lockHeld("w")} from ${t.workers} w where w.id = $2), true) as locked,
         (select count(*)::int from recovered where status = 'Enqueued') as recovered,
         array(select id from recovered where status = 'Dead') as dead,
         array(select w.id from ${t.workers} w where w.id <> $2 and w.id not in (select id from dead)

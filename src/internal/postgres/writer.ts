@@ -14,7 +14,7 @@ import type { StoreError } from "../../Errors.ts"
 import { TimeSource } from "../../SystemDb.ts"
 import { type Batch, type Compile, type Fact, keyOf, weightOf } from "./batch.ts"
 import { isoOf } from "./database.ts"
-import { storeError } from "./errors.ts"
+import { isTransient, storeError } from "./errors.ts"
 
 /** What is known of a fact once its statement is through: whether it holds, and the deadline of a run that was started. */
 export interface Written {
@@ -35,6 +35,7 @@ interface Pending {
 interface Row {
   readonly kind: Fact["_tag"]
   readonly n: number
+  readonly id: string | null
   readonly deadline: Date | null
 }
 
@@ -91,10 +92,11 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   }
 
   const acknowledge = (batch: ReadonlyArray<Pending>, rows: ReadonlyArray<Row>): void => {
-    const acknowledged = new Map(rows.map((row) => [`${row.kind}${row.n}`, row]))
+    const acknowledged = new Map(rows.map((row) => [row.kind === "Start" ? `Start${row.id}` : `${row.kind}${row.n}`, row]))
     const counts = { Start: 0, Step: 0, Finish: 0, Suspend: 0 }
     const written = batch.map(({ fact }): Written => {
-      const row = acknowledged.get(`${fact._tag}${++counts[fact._tag]}`)
+      const count = ++counts[fact._tag]
+      const row = acknowledged.get(fact._tag === "Start" ? `Start${fact.run.id}` : `${fact._tag}${count}`)
       return { held: row !== undefined, deadline: row?.deadline ?? null }
     })
     options.onWritten(batch.map(({ fact }) => fact), written)
@@ -111,7 +113,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     const statement = options.compile(batch.map(({ fact }) => fact), now === null ? null : isoOf(now))
     return Effect.matchEffect(options.execute(statement), {
       onSuccess: (rows) => Effect.sync(() => acknowledge(batch, rows as ReadonlyArray<Row>)),
-      onFailure: (error) => error.isRetryable ? waitOut(batch, error, failures) : halve(batch, error)
+      onFailure: (error) => isTransient(error) ? waitOut(batch, error, failures) : halve(batch, error)
     })
   }
 
