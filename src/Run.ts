@@ -13,7 +13,7 @@ import type * as Schema from "effect/Schema"
 import { type IllegalTransition, RunCancelled, RunDead, RunNotFound, RunTimedOut, type StoreError } from "./Errors.ts"
 import type { Undecodable } from "./Errors.ts"
 import * as Codec from "./internal/codec.ts"
-import { CurrentRun, CurrentStep } from "./internal/execution.ts"
+import { CurrentRun, CurrentStep, waitOut } from "./internal/execution.ts"
 import type { RunStatus } from "./internal/lifecycle.ts"
 import * as Outcome from "./internal/outcome.ts"
 import { Registry } from "./internal/registry.ts"
@@ -62,11 +62,13 @@ const ended = Effect.fnUntraced(function*(id: string): Effect.fn.Return<Ended, R
   return end ?? (yield* SystemDb.use((db) => db.awaitRun(id)))
 })
 
-/** In a body, waiting for another run gives the slot to runs that have something to do. */
+/** In a body, waiting for another run gives the slot to runs that have something to do, and outlasts an absent store. */
 const waiting = <A, E, R>(wait: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
     const execution = Context.getOrUndefined(fiber.context as Context.Context<CurrentRun>, CurrentRun)
-    return execution === undefined || fiber.getRef(CurrentStep) !== undefined ? wait : execution.waitFor(wait, true)
+    return execution === undefined || fiber.getRef(CurrentStep) !== undefined
+      ? wait
+      : execution.waitFor(waitOut(wait), true)
   })
 
 const find = (id: string): Effect.Effect<Run, RunNotFound | StoreError, SystemDb> =>
@@ -95,7 +97,8 @@ export const handle = <A, E>(id: string, schemas: {
       subject: `outcome of run ${id}`,
       success: Codec.fromSchema(schemas.success),
       error: Codec.fromSchema(schemas.error),
-      onTimedOut: () => Effect.fail(new RunTimedOut({ runId: id }))
+      onTimedOut: () => Effect.fail(new RunTimedOut({ runId: id })),
+      onUndecodable: Effect.fail
     })
   }),
   info: find(id),

@@ -10,12 +10,13 @@
  * @since 0.1.0
  */
 import * as Clock from "effect/Clock"
+import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as EffectSchedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
-import { StepTimedOut, Undecodable } from "./Errors.ts"
+import { InvalidInput, StepTimedOut } from "./Errors.ts"
 import * as Attempts from "./internal/attempts.ts"
 import type { IsPlain } from "./internal/codec.ts"
 import * as Codec from "./internal/codec.ts"
@@ -23,7 +24,7 @@ import { CurrentRun, CurrentStep, type Execution } from "./internal/execution.ts
 import * as names from "./internal/names.ts"
 import * as Outcome from "./internal/outcome.ts"
 import { inTransaction, type Isolation, type SqlClient, type SqlError } from "./internal/transaction.ts"
-import type { StepRecord } from "./SystemDb.ts"
+import type { StepId, StepRecord } from "./SystemDb.ts"
 
 /**
  * What every kind of step takes.
@@ -36,10 +37,10 @@ import type { StepRecord } from "./SystemDb.ts"
  */
 export type Codecs<A, E> =
   & { readonly key?: string | undefined }
-  & (IsPlain<A> extends true ? { readonly success?: Schema.Codec<A, any> | undefined }
-    : { readonly success: Schema.Codec<A, any> })
-  & (IsPlain<E> extends true ? { readonly error?: Schema.Codec<E, any> | undefined }
-    : { readonly error: Schema.Codec<E, any> })
+  & (IsPlain<A> extends true ? { readonly success?: Schema.Codec<NoInfer<A>, any> | undefined }
+    : { readonly success: Schema.Codec<NoInfer<A>, any> })
+  & (IsPlain<E> extends true ? { readonly error?: Schema.Codec<NoInfer<E>, any> | undefined }
+    : { readonly error: Schema.Codec<NoInfer<E>, any> })
 
 /**
  * The options of a step that may be retried.
@@ -52,7 +53,7 @@ export type Codecs<A, E> =
  */
 export type Options<A, E, Timeout = undefined> = Codecs<A, E> & {
   readonly retry?:
-    | EffectSchedule.Schedule<unknown, [Timeout] extends [undefined] ? E : E | StepTimedOut>
+    | EffectSchedule.Schedule<unknown, [Timeout] extends [undefined] ? NoInfer<E> : NoInfer<E> | StepTimedOut>
     | undefined
   readonly timeout?: Timeout | undefined
 }
@@ -73,50 +74,56 @@ const replayed = (execution: Execution, record: StepRecord, outcome: string, opt
     subject: `outcome of step ${record.name} in run ${execution.run.id}`,
     success: Codec.make(options.success),
     error: Codec.make(options.error),
-    onTimedOut: () => Effect.fail(new StepTimedOut({ step: record.name }))
+    onTimedOut: () => Effect.fail(new StepTimedOut({ step: record.name })),
+    onUndecodable: Effect.die
   })
+
+type Live = (
+  execution: Execution,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  step: Attempts.Attempts<any, any>,
+  open: StepRecord | undefined
+) => Effect.Effect<any, any, any>
+
+/** The identity of the next use of a step's name in this fiber. A defect when it cannot have one. */
+const identify = (execution: Execution, fiber: Fiber.Fiber<unknown, unknown>, name: string, key = ""): StepId => {
+  const reason = names.fault(name)
+  if (reason !== undefined) throw new InvalidInput({ field: "step", reason })
+  const fault = key === "" ? undefined : names.fault(key)
+  if (fault !== undefined) throw new InvalidInput({ field: `key of step ${name}`, reason: fault })
+  return execution.identify(fiber, name, key)
+}
 
 /** Finds the step's record and replays it, or performs it. */
 const perform = (
+  execution: Execution,
+  fiber: Fiber.Fiber<unknown, unknown>,
   kind: StepRecord["kind"],
-  name: string,
+  id: StepId,
   options: Erased,
-  live: (
-    execution: Execution,
-    fiber: Fiber.Fiber<unknown, unknown>,
-    step: Attempts.Attempts<any, any>,
-    open: StepRecord | undefined
-  ) => Effect.Effect<any, any, any>
-): Effect.Effect<any, any, any> =>
+  live: Live
+): Effect.Effect<any, any, any> => {
+  const record = execution.recorded(id, kind)
+  if (record !== undefined && record.outcome !== null) return replayed(execution, record, record.outcome, options)
+  const step: Attempts.Attempts<any, any> = {
+    id,
+    kind,
+    success: Codec.make(options.success),
+    error: kind === "Undo" ? Codec.described : Codec.make(options.error),
+    timeout: options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout),
+    retry: options.retry
+  }
+  return Effect.withSpan(live(execution, fiber, step, record), `Step.${id.name}`, {
+    attributes: { "run.id": execution.run.id }
+  })
+}
+
+/** A step of the run whose body the fiber is in. */
+const make = (kind: StepRecord["kind"], name: string, options: Erased, live: Live): Effect.Effect<any, any, any> =>
   CurrentRun.use((execution) =>
-    Effect.withFiber((fiber) => {
-      const outer = fiber.getRef(CurrentStep)
-      if (outer !== undefined) {
-        return Effect.die(new Error(`Step ${name} is inside step ${outer.name}; steps do not nest: only the body has steps`))
-      }
-      const fault = names.fault(name)
-      if (fault !== undefined) return Effect.die(new Error(`A step's name ${fault}`))
-      const id = execution.identify(fiber, name, options.key ?? "")
-      const record = execution.recorded(id, kind)
-      if (record !== undefined && record.outcome !== null) {
-        return Effect.catchIf(
-          replayed(execution, record, record.outcome, options),
-          (error) => error instanceof Undecodable,
-          Effect.die
-        )
-      }
-      const step: Attempts.Attempts<any, any> = {
-        id,
-        kind,
-        success: Codec.make(options.success),
-        error: kind === "Undo" ? Codec.described : Codec.make(options.error),
-        timeout: options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout),
-        retry: options.retry
-      }
-      return Effect.withSpan(live(execution, fiber, step, record), `Step.${name}`, {
-        attributes: { "run.id": execution.run.id }
-      })
-    })
+    Effect.withFiber((fiber) =>
+      perform(execution, fiber, kind, identify(execution, fiber, name, options.key), options, live)
+    )
   )
 
 /**
@@ -154,12 +161,7 @@ export const run: {
     ...options: Args<Options<A, E>>
   ): Effect.Effect<A, E, R | CurrentRun>
 } = (name: string, effect: Effect.Effect<any, any, any>, options: Erased = {}) =>
-  perform(
-    "Step",
-    name,
-    options,
-    (execution, fiber, step, open) => Attempts.run(execution, fiber, effect, step, open)
-  )
+  make("Step", name, options, (execution, fiber, step, open) => Attempts.run(execution, fiber, effect, step, open))
 
 /** Fails a transaction whose step turns out to be recorded: its commit had gone through, only the answer was lost. */
 class AlreadyRecorded {
@@ -183,20 +185,28 @@ const transact = Effect.fnUntraced(function*(
     startedAt
   })
   const attempt = Effect.provideService(effect, CurrentStep, { name: step.id.name, attempt: 1 })
-  const committed = inTransaction(
+  let committing = false
+  let committed = () => {}
+  const transaction = inTransaction(
     Effect.flatMap(attempt, (value) => {
       const outcome = Outcome.fromSuccess(value, step.success)
       if (outcome._tag === "Defect") return Effect.die(Outcome.reviveDefect(outcome.defect))
       return Effect.flatMap(
         execution.db.recordStepInTransaction(execution.lease, record(Outcome.stringify(outcome))),
-        (recorded) => recorded ? Effect.succeed(value) : Effect.fail(new AlreadyRecorded())
+        (recorded) => {
+          if (!recorded) return Effect.fail(new AlreadyRecorded())
+          // Asked again after a conflict, it comes here again.
+          if (!committing) committed = execution.hold()
+          committing = true
+          return Effect.succeed(value)
+        }
       )
     }),
     isolation
   )
-  const exit = yield* Effect.exit(committed)
+  const exit = yield* Effect.exit(Effect.ensuring(transaction, Effect.sync(() => committed())))
   const outcome = Outcome.fromExit(exit, step)
-  if (outcome === undefined || outcome._tag === "Success") return yield* exit
+  if (outcome === undefined || outcome._tag === "Success" || execution.ending !== undefined) return yield* exit
   yield* execution.record(record(Outcome.stringify(outcome)))
   return yield* exit
 })
@@ -222,16 +232,13 @@ export const transaction = <A, E, R>(
   ...[options]: Args<Codecs<A, Exclude<E, SqlError>> & { readonly isolation?: Isolation | undefined }>
 ): Effect.Effect<A, Exclude<E, SqlError>, R | CurrentRun | SqlClient> => {
   const given: Erased & { readonly isolation?: Isolation | undefined } = options ?? {}
-  return perform("Transaction", name, given, (execution, fiber, step) =>
+  return make("Transaction", name, given, (execution, fiber, step) =>
     execution.perform(
       fiber,
       step.id,
       transact(execution, step, effect, given.isolation).pipe(
         Effect.catchIf((error) => error instanceof AlreadyRecorded, () => adopt(execution, step, given)),
-        Effect.catchTag("LeaseLost", () => {
-          execution.end("Lost")
-          return Effect.interruptible(Effect.never)
-        })
+        Effect.catchTag("LeaseLost", () => execution.lost)
       )
     ))
 }
@@ -275,25 +282,28 @@ export const withUndo = <A, E2, R2>(
   undo: (value: A) => Effect.Effect<unknown, E2, R2>,
   options?: {
     readonly key?: string | undefined
-    readonly retry?: EffectSchedule.Schedule<unknown, E2> | undefined
+    readonly retry?: EffectSchedule.Schedule<unknown, NoInfer<E2> | StepTimedOut> | undefined
     readonly timeout?: Duration.Input | undefined
   }
 ) =>
 <E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | R2 | CurrentRun> =>
-  Effect.tap(self, (value) =>
-    CurrentRun.use((execution) =>
-      Effect.contextWith((context) => {
-        const effect = Effect.asVoid(Effect.suspend(() => undo(value)))
-        const step = perform(
-          "Undo",
-          name,
-          options ?? {},
-          (execution, fiber, step, open) => Attempts.run(execution, fiber, effect, step, open)
-        )
-        execution.undo.push({ name, effect: Effect.provideContext(step, context) as Effect.Effect<void> })
-        return Effect.void
-      })
-    ))
+  CurrentRun.use((execution) =>
+    Effect.withFiber((fiber) => {
+      // Identified where it stands, not when it runs: concurrent branches register in an order of chance.
+      const id = identify(execution, fiber, name, options?.key)
+      return Effect.tap(self, (value) =>
+        Effect.contextWith((context: Context.Context<R2>) => {
+          const effect = Effect.asVoid(Effect.suspend(() => undo(value)))
+          const step = Effect.withFiber((fiber) =>
+            perform(execution, fiber, "Undo", id, options ?? {}, (execution, fiber, step, open) =>
+              Attempts.run(execution, fiber, effect, step, open))
+          )
+          // The body's scope has closed by the time this runs, so it gets one of its own.
+          execution.undo.push({ name, effect: Effect.provideContext(Effect.scoped(step), context) as Effect.Effect<void> })
+          return Effect.void
+        }))
+    })
+  )
 
 /**
  * The number of the attempt under way, from 1; for use inside a step's effect. 0 outside of a step.

@@ -24,7 +24,7 @@ import type * as Scope from "effect/Scope"
 import { InvalidInput, type RunConflict, type StoreError, type ValueTooLarge } from "./Errors.ts"
 import * as Body from "./internal/body.ts"
 import * as Codec from "./internal/codec.ts"
-import { CurrentRun, CurrentStep, type Execution } from "./internal/execution.ts"
+import { CurrentRun, CurrentStep, type Execution, waitOut } from "./internal/execution.ts"
 import * as names from "./internal/names.ts"
 import * as Outcome from "./internal/outcome.ts"
 import { Registry, type Reservation } from "./internal/registry.ts"
@@ -161,6 +161,8 @@ const begin = Effect.fnUntraced(function*(db: SystemDb["Service"], run: Omit<New
   const started = yield* insert(db, { ...run, owner: reservation?.worker ?? null }, reservation)
   if (reservation === undefined) return
   if (started.status !== "Running" || started.owner !== reservation.worker) return reservation.free()
+  // It existed, under this worker: a claim of it is on its way here, or the first answer to this insert was lost.
+  if (!started.created) return reservation.abandon()
   const now = yield* Clock.currentTimeMillis
   reservation.submit({
     run: {
@@ -195,7 +197,7 @@ const start = Effect.fnUntraced(function*(
     ? yield* newRunId(workflow.name)
     : yield* names.check("runId", options.runId)
   const parent = yield* Effect.withFiber((fiber) => Effect.succeed(currentExecution(fiber)))
-  yield* begin(db, {
+  const begun = begin(db, {
     id,
     workflow: workflow.name,
     payload: encoded.success ?? "null",
@@ -203,6 +205,7 @@ const start = Effect.fnUntraced(function*(
     timeoutMillis: millis(options.timeout ?? workflow.timeout),
     parent: parent?.run.id ?? null
   })
+  yield* parent === undefined ? begun : waitOut(begun)
   return workflow.handle(id)
 })
 
@@ -305,7 +308,7 @@ const record = (kind: StepRecord["kind"], startedAt: number) => ({
 const value = <A>(name: string, make: Effect.Effect<A>): Effect.Effect<A, never, CurrentRun> =>
   CurrentRun.use((execution) =>
     Effect.withFiber((fiber) => {
-      const id = execution.identify(fiber, name, "")
+      const id = execution.identify(fiber, name, "", "take it before the branches fork")
       const known = execution.recorded(id, "Value")
       if (known !== undefined) {
         const outcome = Outcome.parse(known.outcome!)

@@ -23,28 +23,33 @@ export interface Attempts<A, E> {
   readonly retry: EffectSchedule.Schedule<unknown, E | StepTimedOut> | undefined
 }
 
-type Driver<E> = (error: E | StepTimedOut) => Effect.Effect<number | undefined>
+type Driver<E> = (now: number, error: E | StepTimedOut) => Effect.Effect<number | undefined>
 
-/** Steps a retry schedule by hand: the delay in milliseconds before the next attempt, or undefined when there is none. */
+/** Steps a retry schedule by hand: when the next attempt is due, or undefined when there is none. */
 const drive = <E>(schedule: EffectSchedule.Schedule<unknown, E | StepTimedOut>): Effect.Effect<Driver<E>> =>
-  Effect.map(EffectSchedule.toStep(schedule), (step) => (error) =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) =>
-      step(now, error).pipe(
-        Effect.map(([, delay]): number | undefined => Duration.toMillis(delay)),
-        Pull.catchDone(() => Effect.succeed(undefined))
-      )))
+  Effect.map(EffectSchedule.toStep(schedule), (step) => (now, error) =>
+    step(now, error).pipe(
+      Effect.map(([, delay]): number | undefined => Math.ceil(now + Duration.toMillis(delay))),
+      Pull.catchDone(() => Effect.succeed(undefined))
+    ))
 
 const failureOf = <E>(exit: Exit.Exit<unknown, E>): E | undefined =>
   Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isFailReason)?.error : undefined
 
+/** Whether the failure is this step's own timeout, and not one that its effect was told of. */
+const isTimeout = (failure: unknown, step: Attempts<any, any>): boolean =>
+  step.timeout !== undefined && failure instanceof StepTimedOut && failure.step === step.id.name
+
 /** The outcome of an attempt, or undefined when it was interrupted, which leaves nothing to record. */
 const outcomeOf = <A, E>(
+  execution: Execution,
   exit: Exit.Exit<A, E | StepTimedOut>,
   step: Attempts<A, E>
-): Outcome.Outcome | undefined =>
-  failureOf(exit) instanceof StepTimedOut
-    ? Outcome.timedOut
-    : Outcome.fromExit(exit as Exit.Exit<A, E>, step)
+): Outcome.Outcome | undefined => {
+  // Its finalizers may have failed on top, but it is the engine that stopped it.
+  if (execution.ending !== undefined && Exit.hasInterrupts(exit)) return undefined
+  return isTimeout(failureOf(exit), step) ? Outcome.timedOut : Outcome.fromExit(exit as Exit.Exit<A, E>, step)
+}
 
 /** The error an earlier execution recorded for an attempt, where it still decodes. */
 const recordedError = <A, E>(outcome: string, step: Attempts<A, E>): E | StepTimedOut | undefined => {
@@ -86,10 +91,11 @@ export const run = Effect.fnUntraced(function*<A, E, R>(
     ? []
     : (JSON.parse(open.errors) as Array<unknown>).map((outcome) => JSON.stringify(outcome))
   const driver = step.retry === undefined ? undefined : yield* drive(step.retry)
-  if (driver !== undefined) {
-    for (const outcome of errors) {
+  if (driver !== undefined && open !== undefined) {
+    // When the errors before the last one happened is not recorded; schedules ask for the first and the last.
+    for (const [index, outcome] of errors.entries()) {
       const error = recordedError(outcome, step)
-      if (error !== undefined) yield* driver(error)
+      if (error !== undefined) yield* driver(index < errors.length - 1 ? open.startedAt : open.recordedAt, error)
     }
   }
   let attempts = open?.attempts ?? 0
@@ -112,7 +118,7 @@ export const run = Effect.fnUntraced(function*<A, E, R>(
       fiber,
       step.id,
       Effect.flatMap(Effect.exit(attempt), (exit): Effect.Effect<Exit.Exit<A, E | StepTimedOut> | number> => {
-        const outcome = outcomeOf(exit, step)
+        const outcome = outcomeOf(execution, exit, step)
         if (outcome === undefined) return Effect.succeed(exit)
         const text = Outcome.stringify(outcome)
         if (outcome._tag !== "Success") errors.push(text)
@@ -120,9 +126,9 @@ export const run = Effect.fnUntraced(function*<A, E, R>(
         const failure = outcome._tag === "Defect" ? undefined : failureOf(exit)
         if (failure === undefined || driver === undefined) return done
         return Effect.flatMap(
-          Effect.all([driver(failure), Clock.currentTimeMillis]),
-          ([delay, now]): Effect.Effect<Exit.Exit<A, E | StepTimedOut> | number> =>
-            delay === undefined ? done : Effect.as(execution.record(record(null, now + delay)), now + delay)
+          Effect.flatMap(Clock.currentTimeMillis, (now) => driver(now, failure)),
+          (next): Effect.Effect<Exit.Exit<A, E | StepTimedOut> | number> =>
+            next === undefined ? done : Effect.as(execution.record(record(null, next)), next)
         )
       })
     )

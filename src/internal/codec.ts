@@ -29,37 +29,48 @@ export interface Codec<A> {
   readonly decode: (text: string | undefined) => Result.Result<A, string>
 }
 
-/** Where and why a value is not plain JSON, or undefined when it is. */
-const jsonFault = (value: unknown, path: string): string | undefined => {
+/** Deeper than any data, and not deeper than `JSON.stringify` can follow. */
+const deepest = 500
+
+/** Where and why a value is not plain JSON, or undefined when it is. The path is written only where there is a fault. */
+const jsonFault = (value: unknown, depth: number): readonly [path: string, reason: string] | undefined => {
   switch (typeof value) {
     case "string":
     case "boolean":
       return undefined
     case "number":
-      return Number.isFinite(value) ? undefined : `${path} is ${value}, which JSON cannot say`
+      if (Object.is(value, -0)) return ["", "is -0, which JSON does not give back"]
+      return Number.isFinite(value) ? undefined : ["", `is ${value}, which JSON cannot say`]
     case "object":
-      return value === null ? undefined : objectFault(value, path)
+      if (value === null) return undefined
+      if (depth > deepest) return ["", "is nested too deeply, or refers to itself"]
+      return Array.isArray(value) ? arrayFault(value, depth) : objectFault(value, depth)
+    case "undefined":
+      return ["", "is undefined, which JSON cannot say"]
     default:
-      return `${path} is a ${typeof value}, which JSON cannot say`
+      return ["", `is a ${typeof value}, which JSON cannot say`]
   }
 }
 
-const objectFault = (value: object, path: string): string | undefined => {
-  if (Array.isArray(value)) {
-    for (let index = 0; index < value.length; index++) {
-      const fault = jsonFault(value[index], `${path}[${index}]`)
-      if (fault !== undefined) return fault
-    }
-    return undefined
+const arrayFault = (value: ReadonlyArray<unknown>, depth: number): readonly [string, string] | undefined => {
+  for (let index = 0; index < value.length; index++) {
+    const fault = jsonFault(value[index], depth + 1)
+    if (fault !== undefined) return [`[${index}]${fault[0]}`, fault[1]]
   }
+  return undefined
+}
+
+/** A member that is `undefined` is left out, and reads as `undefined` when it comes back. */
+const objectFault = (value: object, depth: number): readonly [string, string] | undefined => {
   const prototype = Object.getPrototypeOf(value)
   if (prototype !== Object.prototype && prototype !== null) {
-    return `${path} is an instance of ${prototype.constructor?.name ?? "a class"}, which JSON does not give back`
+    return ["", `is an instance of ${prototype.constructor?.name ?? "a class"}, which JSON does not give back`]
   }
+  if (Object.getOwnPropertySymbols(value).length > 0) return ["", "has a symbol for a key, which JSON leaves out"]
   for (const key of Object.keys(value)) {
     const member = (value as Record<string, unknown>)[key]
-    const fault = member === undefined ? undefined : jsonFault(member, `${path}.${key}`)
-    if (fault !== undefined) return fault
+    const fault = member === undefined ? undefined : jsonFault(member, depth + 1)
+    if (fault !== undefined) return [`.${key}${fault[0]}`, fault[1]]
   }
   return undefined
 }
@@ -67,8 +78,10 @@ const objectFault = (value: object, path: string): string | undefined => {
 const plain: Codec<any> = {
   encode: (value) => {
     if (value === undefined) return Result.succeed(undefined)
-    const fault = jsonFault(value, "value")
-    return fault === undefined ? Result.succeed(JSON.stringify(value)) : Result.fail(`${fault}; give it a schema`)
+    const fault = jsonFault(value, 0)
+    return fault === undefined
+      ? Result.succeed(JSON.stringify(value))
+      : Result.fail(`value${fault[0]} ${fault[1]}; give it a schema`)
   },
   decode: (text) => Result.succeed(text === undefined ? undefined : JSON.parse(text))
 }

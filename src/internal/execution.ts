@@ -3,7 +3,7 @@ import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
-import { NonDeterminism, type StoreError, type ValueTooLarge } from "../Errors.ts"
+import { NonDeterminism, StoreError, type ValueTooLarge } from "../Errors.ts"
 import type { ClaimedRun, Lease, NewStepRecord, StepId, StepRecord, SystemDb } from "../SystemDb.ts"
 import { Occurrences } from "./occurrences.ts"
 
@@ -16,17 +16,37 @@ export type Ending = "Suspended" | "Cancelled" | "Lost" | "Released" | "TimedOut
 export interface Host {
   /** A wait longer than this gives the run up until it is due. */
   readonly suspendAfterMillis: number
-  /** Lets another run take this one's place while it only waits; the returned function takes the place back. */
-  readonly yieldSlot: () => () => void
+  /** Lets another run take this one's slot while it only waits for long. */
+  readonly park: () => void
+  /** Takes the slot back. */
+  readonly unpark: () => void
 }
 
 /** An undo step, registered when the step it undoes succeeded. */
 export interface Undo {
   readonly name: string
-  readonly effect: Effect.Effect<void>
+  readonly effect: Effect.Effect<unknown, unknown>
 }
 
 const label = (id: StepId): string => `${id.name}\0${id.key}\0${id.occurrence}`
+
+/** For a fiber that is about to be interrupted, wherever it is. */
+const stopped: Effect.Effect<never> = Effect.interruptible(Effect.never)
+
+const longestPauseMillis = 5_000
+
+/** Asks an absent store again, for as long as it takes: its absence is not a failure of the run. */
+export const waitOut = <A, E, R>(call: Effect.Effect<A, E, R>, failures = 0): Effect.Effect<A, E, R> =>
+  Effect.catch(call, (error): Effect.Effect<A, E, R> =>
+    error instanceof StoreError && error.retryable
+      ? Effect.andThen(
+        Effect.sleep(Math.min(longestPauseMillis, 50 * 2 ** failures)),
+        Effect.suspend(() => waitOut(call, failures + 1))
+      )
+      : Effect.fail(error))
+
+/** Looks at a replay past its deadline that make no progress before it is stopped where it stands. */
+const patientLooks = 50
 
 export class Execution {
   readonly db: SystemDb["Service"]
@@ -34,55 +54,86 @@ export class Execution {
   readonly lease: Lease
   readonly host: Host
   readonly undo: Array<Undo> = []
-  /** Operations under way that would be lost with the fiber; waits do not count. */
-  inFlight = 0
-  /** Waits under way. */
-  waiting = 0
+  /** Whether undo steps have run already, so that the run cannot succeed any more. */
+  readonly undone: boolean
   ending: Ending | undefined = undefined
   body: Fiber.Fiber<unknown, unknown> | undefined = undefined
   readonly #recorded = new Map<string, StepRecord>()
   readonly #occurrences = new Occurrences()
-  #replayed = 0
+  /** Records that the body has not come to yet. */
+  #ahead = 0
+  #deadline: number | null
   #expired = false
+  #looks = 0
+  /** Operations under way that would be lost with the fiber; waits do not count. */
+  #inFlight = 0
+  /** Writes under way of what has happened already. */
+  #writing = 0
+  #waits = 0
+  #longWaits = 0
+  #parked = false
+  #closed = false
 
   constructor(db: SystemDb["Service"], claimed: ClaimedRun, lease: Lease, host: Host) {
     this.db = db
     this.run = claimed.run
     this.lease = lease
     this.host = host
-    for (const step of claimed.steps) this.#recorded.set(label(step), step)
-  }
-
-  /** Whether the body still walks through what is recorded already. */
-  get replaying(): boolean {
-    return this.#replayed < this.#recorded.size
+    this.#deadline = claimed.run.deadline
+    for (const step of claimed.steps) {
+      this.#recorded.set(label(step), step)
+      if (step.kind !== "Undo") this.#ahead++
+    }
+    this.undone = claimed.steps.some((step) => step.kind === "Undo")
   }
 
   /** Whether nothing would be lost if the fiber were interrupted now. */
   get idle(): boolean {
-    return this.inFlight === 0 && this.waiting > 0
+    return this.#inFlight === 0 && this.#waits > 0
   }
 
-  /** Stops the body for a reason of the engine's. The first reason counts. */
+  /** Whether the user's code has come to its end here, so that only the store is left to be told. */
+  get over(): boolean {
+    return this.body === undefined || this.body.pollUnsafe() !== undefined
+  }
+
+  /** Names the fiber that `end` stops, before it begins. */
+  attach(fiber: Fiber.Fiber<unknown, unknown>): void {
+    this.body = fiber
+    this.#occurrences.branch(fiber)
+    if (this.ending !== undefined) fiber.interruptUnsafe()
+  }
+
+  /** Stops the body for a reason of the engine's. The first reason counts, but a time-out gives way to any other. */
   end(reason: Ending): void {
-    if (this.ending !== undefined) return
+    if (this.ending !== undefined && this.ending !== "TimedOut") return
     this.ending = reason
     this.body?.interruptUnsafe()
   }
 
   /**
-   * The deadline has come. While the body replays, the first operation that is not recorded stops it instead, so that the
-   * undo steps of what did happen are registered.
+   * The deadline has come: stops the body, and says whether it could. Not while it replays: the first operation that is not
+   * recorded stops it then, so that the undo steps of what did happen are registered. Nor while something that happened is
+   * being written. A replay that makes no progress is stopped in the end.
    */
-  expire(): void {
+  expire(): boolean {
     this.#expired = true
-    if (!this.replaying) this.end("TimedOut")
+    if (this.#writing > 0 || (this.#ahead > 0 && ++this.#looks < patientLooks)) return false
+    this.end("TimedOut")
+    return true
   }
 
   /** Says that the deadline counts no more: the body has ended. */
   settle(): void {
+    this.#deadline = null
     this.#expired = false
-    this.ending = undefined
+    if (this.ending === "TimedOut") this.ending = undefined
+  }
+
+  /** Says that the execution is over; true when its slot is not its own any more. */
+  close(): boolean {
+    this.#closed = true
+    return this.#parked
   }
 
   /** The identity of the next use of this name; a defect when its order cannot be relied on. */
@@ -92,13 +143,16 @@ export class Execution {
     key: string,
     remedy = "give it a key, such as { key: item.id }"
   ): StepId {
+    const step = fiber.getRef(CurrentStep)
+    if (step !== undefined) {
+      throw this.#refusal(name, `it is used inside step ${step.name}; only the body has steps and durable waits`)
+    }
     const id = this.#occurrences.next(fiber, name, key)
     if (id === undefined) {
-      throw new NonDeterminism({
-        runId: this.run.id,
-        step: name,
-        reason: `the same name is used by concurrent branches, whose order can differ on replay; ${remedy}`
-      })
+      throw this.#refusal(
+        name,
+        `the same name is used by concurrent branches, whose order can differ on replay; ${remedy}`
+      )
     }
     return id
   }
@@ -107,15 +161,25 @@ export class Execution {
   recorded(id: StepId, kind: StepRecord["kind"]): StepRecord | undefined {
     const record = this.#recorded.get(label(id))
     if (record === undefined) return undefined
-    this.#replayed++
     if (record.kind !== kind) {
-      throw new NonDeterminism({
-        runId: this.run.id,
-        step: id.name,
-        reason: `it is recorded as a ${record.kind} and now used as a ${kind}; the body must not change under a run`
-      })
+      throw this.#refusal(
+        id.name,
+        `it is recorded as a ${record.kind} and now used as a ${kind}; the body must not change under a run`
+      )
     }
+    if (kind !== "Undo") this.#ahead--
+    this.#looks = 0
     return record
+  }
+
+  #refusal(step: string, reason: string): NonDeterminism {
+    return new NonDeterminism({ runId: this.run.id, step, reason })
+  }
+
+  /** Whether the next operation that is not recorded must not begin. */
+  #mustStop(): boolean {
+    if (this.#expired) this.end("TimedOut")
+    return this.ending !== undefined
   }
 
   /** Runs what is not recorded yet, unless the execution is to stop. */
@@ -124,22 +188,36 @@ export class Execution {
     id: StepId,
     live: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E, R> {
-    if (this.#expired) this.end("TimedOut")
-    if (this.ending !== undefined) return Effect.interruptible(Effect.never)
-    this.inFlight++
-    this.#occurrences.enter(fiber, id)
-    return Effect.ensuring(
-      live,
-      Effect.sync(() => {
-        this.inFlight--
-        this.#occurrences.leave(id)
-      })
-    )
+    return Effect.uninterruptibleMask((restore) => {
+      if (this.#mustStop()) return stopped
+      this.#inFlight++
+      this.#occurrences.enter(fiber, id)
+      this.#balance()
+      return Effect.ensuring(
+        restore(live),
+        Effect.sync(() => {
+          this.#inFlight--
+          this.#occurrences.leave(id)
+          this.#balance()
+        })
+      )
+    })
   }
 
   /** Writes a step's record. Losing the lease ends the execution; a value that cannot be stored is a defect. */
   record(step: NewStepRecord): Effect.Effect<void> {
-    return this.#fenced(this.db.recordStep(this.lease, step))
+    return Effect.uninterruptibleMask((restore) => {
+      const written = this.hold()
+      return Effect.ensuring(restore(this.#fenced(this.db.recordStep(this.lease, step))), Effect.sync(written))
+    })
+  }
+
+  /** Keeps the deadline from coming between what happened and its record, until the returned function is called. */
+  hold(): () => void {
+    this.#writing++
+    return () => {
+      this.#writing--
+    }
   }
 
   /** Gives the run up until `wakeAt`. Does not return: the fiber is interrupted. */
@@ -148,7 +226,7 @@ export class Execution {
       this.#fenced(this.db.suspend(this.lease, wakeAt)),
       Effect.suspend(() => {
         this.end("Suspended")
-        return Effect.interruptible(Effect.never)
+        return stopped
       })
     )
   }
@@ -156,12 +234,14 @@ export class Execution {
   #fenced(
     write: Effect.Effect<void, { readonly _tag: "LeaseLost" } | ValueTooLarge | StoreError>
   ): Effect.Effect<void> {
-    return Effect.catch(write, (error) => {
-      if (error._tag !== "LeaseLost") return Effect.die(error)
-      this.end("Lost")
-      return Effect.interruptible(Effect.never)
-    })
+    return Effect.catch(waitOut(write), (error) => error._tag === "LeaseLost" ? this.lost : Effect.die(error))
   }
+
+  /** Another worker owns the run, or it was cancelled: does not return. */
+  readonly lost: Effect.Effect<never> = Effect.suspend(() => {
+    this.end("Lost")
+    return stopped
+  })
 
   /**
    * Waits until `wakeAt`. In the body's own fiber, with nothing else under way, a long wait suspends the run; elsewhere the
@@ -171,25 +251,39 @@ export class Execution {
     return Effect.flatMap(Clock.currentTimeMillis, (now) => {
       const remaining = wakeAt - now
       if (remaining <= 0) return Effect.void
-      if (remaining <= this.host.suspendAfterMillis) return this.waitFor(Effect.sleep(remaining), false)
-      const alone = this.inFlight === 0 && this.waiting === 0
-      return fiber === this.body && alone ? this.suspend(wakeAt) : this.waitFor(Effect.sleep(remaining), true)
+      if (this.#mustStop()) return stopped
+      // A run that is given up has nobody to watch its deadline, so it wakes for that too.
+      const until = Math.min(wakeAt, this.#deadline ?? wakeAt)
+      const long = until - now > this.host.suspendAfterMillis
+      const alone = fiber === this.body && this.#inFlight === 0 && this.#waits === 0
+      return long && alone ? this.suspend(until) : this.waitFor(Effect.sleep(remaining), long)
     })
   }
 
   /** A wait that costs nothing to interrupt. */
   waitFor<A, E, R>(wait: Effect.Effect<A, E, R>, long: boolean): Effect.Effect<A, E, R> {
-    return Effect.suspend(() => {
-      this.waiting++
-      const retake = long ? this.host.yieldSlot() : undefined
+    return Effect.uninterruptibleMask((restore) => {
+      this.#waits++
+      if (long) this.#longWaits++
+      this.#balance()
       return Effect.ensuring(
-        wait,
+        restore(wait),
         Effect.sync(() => {
-          this.waiting--
-          retake?.()
+          this.#waits--
+          if (long) this.#longWaits--
+          this.#balance()
         })
       )
     })
+  }
+
+  /** Gives the run's slot away while long waits are all it does, and takes it back when there is more to do. */
+  #balance(): void {
+    const park = this.#longWaits > 0 && this.#longWaits === this.#waits && this.#inFlight === 0
+    if (park === this.#parked || this.#closed) return
+    this.#parked = park
+    if (park) this.host.park()
+    else this.host.unpark()
   }
 }
 

@@ -1,37 +1,30 @@
 /**
  * Gives every step its occurrence, and refuses a name whose order cannot be relied on.
  *
- * Uses of one name are in order when they happen in one fiber, in a fiber and one it waits for, or in fibers of which one
- * had ended before the other was forked. That covers loops, retries and timeouts. Uses in fibers that live at the same
- * time are in no order: on replay the first could become the second, and get its result.
+ * Uses of one name are in order when they happen in one fiber, in a fiber and one that it forks afterwards or that has ended,
+ * or in fibers of which one had ended before the other was forked. That covers loops, retries and timeouts. Uses in fibers
+ * that live at the same time are in no order: on replay the first could become the second, and get its result.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import type { StepId } from "../SystemDb.ts"
 
-/** A fiber of a run, and the fiber it was forked in, as far as they used steps. */
+/** A fiber of a run, and the nearest fiber it descends from, as far as they are known. */
 interface Branch {
   readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly parent: Branch | undefined
+  /** The newest fiber id when the fiber ended: fibers with a greater id were forked afterwards. */
+  endedAt: number | undefined
 }
 
 const CurrentBranch = Context.Reference<Branch | undefined>("effect-durable/CurrentBranch", {
   defaultValue: () => undefined
 })
 
-/** Marks the fiber as a branch; fibers it forks from now on inherit the mark and so know what they descend from. */
-const branchOf = (fiber: Fiber.Fiber<unknown, unknown>): Branch => {
-  const marker = fiber.getRef(CurrentBranch)
-  if (marker !== undefined && marker.fiber === fiber) return marker
-  const branch: Branch = { fiber, parent: marker }
-  fiber.setContext(Context.add(fiber.context, CurrentBranch, branch))
-  return branch
-}
-
 const descendsFrom = (branch: Branch, ancestor: Branch): boolean => {
   for (let current = branch.parent; current !== undefined; current = current.parent) {
-    if (current.fiber === ancestor.fiber) return true
+    if (current === ancestor) return true
   }
   return false
 }
@@ -41,8 +34,8 @@ const newestFiberId = (): number => Effect.runFork(Effect.void).id
 
 interface User {
   readonly branch: Branch
-  /** The newest fiber id when the fiber ended: fibers with a greater id were forked afterwards. */
-  endedAt: number | undefined
+  /** The newest fiber id at the latest use: fibers with a greater id were forked afterwards. */
+  usedAt: number
 }
 
 interface Usage {
@@ -52,19 +45,38 @@ interface Usage {
   users: Array<User>
 }
 
-const inOrder = (user: User, branch: Branch): boolean => {
-  if (user.branch.fiber === branch.fiber || descendsFrom(branch, user.branch)) return true
-  if (user.endedAt === undefined) return false
-  return descendsFrom(user.branch, branch) || user.endedAt < branch.fiber.id
+const inOrder = ({ branch: earlier, usedAt }: User, branch: Branch): boolean => {
+  if (earlier === branch) return true
+  if (descendsFrom(branch, earlier)) return usedAt < branch.fiber.id
+  if (earlier.endedAt === undefined) return false
+  return descendsFrom(earlier, branch) || earlier.endedAt < branch.fiber.id
 }
 
 /** The occurrences of one execution of a run. */
 export class Occurrences {
   readonly #usages = new Map<string, Usage>()
+  readonly #branches = new WeakMap<Fiber.Fiber<unknown, unknown>, Branch>()
+
+  /** Marks the fiber as a branch; fibers it forks from now on inherit the mark and so know what they descend from. */
+  branch(fiber: Fiber.Fiber<unknown, unknown>): Branch {
+    const inherited = fiber.getRef(CurrentBranch)
+    let branch = this.#branches.get(fiber)
+    if (branch === undefined) {
+      const made: Branch = { fiber, parent: inherited, endedAt: undefined }
+      fiber.addObserver(() => {
+        made.endedAt = newestFiberId()
+      })
+      this.#branches.set(fiber, made)
+      branch = made
+    }
+    // The mark is gone when the region of a provided service ends in which it was made.
+    if (inherited !== branch) fiber.setContext(Context.add(fiber.context, CurrentBranch, branch))
+    return branch
+  }
 
   /** The identity of the next use of this name and key, or undefined when its order cannot be relied on. */
   next(fiber: Fiber.Fiber<unknown, unknown>, name: string, key: string): StepId | undefined {
-    const branch = branchOf(fiber)
+    const branch = this.branch(fiber)
     const label = `${name}\0${key}`
     let usage = this.#usages.get(label)
     if (usage === undefined) {
@@ -88,15 +100,14 @@ export class Occurrences {
   }
 
   #enlist(usage: Usage, branch: Branch): void {
-    if (usage.users.some((user) => user.branch.fiber === branch.fiber)) return
-    const user: User = { branch, endedAt: undefined }
-    branch.fiber.addObserver(() => {
-      user.endedAt = newestFiberId()
-    })
+    const usedAt = newestFiberId()
+    const known = usage.users.find((user) => user.branch === branch)
+    if (known !== undefined) {
+      known.usedAt = usedAt
+      return
+    }
     // Siblings that ended in turn say together no more than the last of them, so a loop does not grow the list.
-    usage.users = usage.users.filter((other) =>
-      other.endedAt === undefined || other.branch.parent?.fiber !== branch.parent?.fiber
-    )
-    usage.users.push(user)
+    usage.users = usage.users.filter(({ branch: other }) => other.endedAt === undefined || other.parent !== branch.parent)
+    usage.users.push({ branch, usedAt })
   }
 }

@@ -106,23 +106,27 @@ export const reviveDefect = (defect: string): unknown => {
 }
 
 /** Ends as the outcome says: with the value, the typed failure, or the defect. */
-export const replay = <A, E, E2>(
+export const replay = <A, E, E2, E3>(
   outcome: Outcome,
   options: {
     readonly subject: string
     readonly success: Codec<A>
     readonly error: Codec<E>
     readonly onTimedOut: () => Effect.Effect<never, E2>
+    readonly onUndecodable: (error: Undecodable) => Effect.Effect<never, E3>
   }
-): Effect.Effect<A, E | E2 | Undecodable> => {
-  const undecodable = (reason: string) => new Undecodable({ subject: options.subject, reason })
+): Effect.Effect<A, E | E2 | E3> => {
+  const undecodable = (reason: string) => options.onUndecodable(new Undecodable({ subject: options.subject, reason }))
   switch (outcome._tag) {
     case "Success":
-      return Effect.fromResult(Result.mapError(options.success.decode(outcome.value), undecodable))
+      return Result.match(options.success.decode(outcome.value), {
+        onSuccess: (value): Effect.Effect<A, E3> => Effect.succeed(value),
+        onFailure: undecodable
+      })
     case "Failure":
       return Result.match(options.error.decode(outcome.error), {
-        onSuccess: (error): Effect.Effect<A, E | Undecodable> => Effect.fail(error),
-        onFailure: (reason) => Effect.fail(undecodable(reason))
+        onSuccess: (error): Effect.Effect<never, E | E3> => Effect.fail(error),
+        onFailure: undecodable
       })
     case "Defect":
       return Effect.die(reviveDefect(outcome.defect))

@@ -9,6 +9,7 @@
  * - An advisory lock keeps nobody out, and FOR UPDATE SKIP LOCKED skips nothing: whoever asks is the one session.
  * - A statement runs to its end, and this process does nothing else meanwhile. It cannot be cancelled, and
  *   `statement_timeout` does nothing. A fiber that is interrupted ends when its statement does.
+ * - After a panic (the disk failed) every statement fails with a `ConnectionError` until the layer is built anew.
  *
  * Decision 0003.
  */
@@ -84,9 +85,9 @@ const notify = (sql: PgClient.PgClient) => (channel: string, payload: string): E
 
 export const make = Effect.fnUntraced(
   function*({ dataDir }: Options) {
-    const db = yield* dataDir === undefined ? openMemory : openFolder(dataDir)
+    const engine = yield* dataDir === undefined ? openMemory : openFolder(dataDir)
     const session = yield* Effect.acquireRelease(
-      Effect.sync(() => new Session(db)),
+      Effect.sync(() => new Session(engine)),
       (session) => Effect.callback<void>((resume) => session.close(() => resume(Effect.void)))
     )
     const sql = yield* PgClient.make({

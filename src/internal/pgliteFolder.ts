@@ -16,7 +16,7 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import type { DatabaseSync } from "node:sqlite"
-import { type EmbeddedNotStarted, notStarted, start, stop } from "./pgliteEngine.ts"
+import { type EmbeddedNotStarted, type Engine, notStarted, start, stop } from "./pgliteEngine.ts"
 
 /** The data folder is open already: in another process, or in this one. Nothing was touched. */
 export class DataFolderInUse
@@ -125,7 +125,7 @@ class SyncedFs extends NodeFS {
 const syncedParams = [...PGlite.defaultStartParams.filter((param) => param !== "-F"), "-c", "wal_sync_method=fsync"]
 
 /** The folder comes into being as soon as there is a file system on it. */
-const startIn = (folder: string, dataDir: string): Effect.Effect<PGlite, EmbeddedNotStarted> =>
+const startIn = (folder: string, dataDir: string): Effect.Effect<Engine, EmbeddedNotStarted> =>
   Effect.suspend(() =>
     start({ fs: new SyncedFs(folder), startParams: syncedParams, relaxedDurability: false }, dataDir)
   )

@@ -5,9 +5,9 @@
  * PGlite has one session. Connections take turns on it: the next one starts when the last one has ended and the session
  * is as new again. Notifications are the session's, not a connection's, so listening holds no connection.
  */
-import type { PGlite } from "@electric-sql/pglite"
 import { Buffer } from "node:buffer"
 import { Duplex } from "node:stream"
+import type { Engine } from "./pgliteEngine.ts"
 import { Inbox, query, refusal, type Unit } from "./pgliteFrames.ts"
 
 export interface Notification {
@@ -115,7 +115,7 @@ interface Job {
 }
 
 export class Session {
-  private readonly db: PGlite
+  private readonly engine: Engine
   private readonly turns: Array<Wire> = []
   private readonly resets: Array<Uint8Array> = []
   private readonly controls: Array<Job> = []
@@ -125,8 +125,8 @@ export class Session {
   private running = false
   private closed = false
 
-  constructor(db: PGlite) {
-    this.db = db
+  constructor(engine: Engine) {
+    this.engine = engine
   }
 
   readonly connect = (): Duplex => new Wire(this)
@@ -151,13 +151,7 @@ export class Session {
     setImmediate(() => {
       const job = this.next()
       if (job === undefined) return this.rest()
-      const chunks: Array<Buffer> = []
-      // Neither parses nor keeps what goes by, as the other ways in do. PGlite reuses the memory of what it hands out.
-      this.db.execProtocolRawStream(job.bytes, {
-        syncToFs: false,
-        onRawData: (bytes) => void chunks.push(Buffer.from(bytes))
-      }).then(() => {
-        const output = Buffer.concat(chunks)
+      this.engine.run(job.bytes).then((output) => {
         this.observe(output)
         job.done(output)
       }).then(() => this.rest(), (cause: unknown) => {

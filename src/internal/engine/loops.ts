@@ -37,13 +37,12 @@ export const keepRegistered = Effect.fnUntraced(function*(
   worker: Worker,
   signals: Signals
 ): Effect.fn.Return<void, StoreError, Scope.Scope> {
-  const outer = yield* Effect.scope
   let registration: Scope.Closeable | undefined
   let suspects: ReadonlyArray<Suspect> = []
   let pulses = 0
 
   const register = Effect.gen(function*() {
-    registration = yield* Scope.fork(outer)
+    registration = yield* Scope.make()
     worker.id = yield* Scope.provide(
       db.registerWorker({ application: settings.name, leaseMillis: settings.leaseMillis }),
       registration
@@ -80,6 +79,8 @@ export const keepRegistered = Effect.fnUntraced(function*(
     }
   })
 
+  // Added before the loop is forked, so that it runs after the loop has stopped.
+  yield* Effect.addFinalizer(() => unregister)
   yield* register
   yield* Effect.forkScoped(loop(
     "pulse",
@@ -96,41 +97,47 @@ const largestClaim = 500
 
 /** Claims runs whenever there may be some: on a signal, when the next one wakes, and at every poll. */
 export const claimRuns = (db: Store, settings: Settings, worker: Worker, signal: Signal, doubt: { current: boolean }) => {
-  let polls = 0
+  let reconcileAt: number | undefined
+  const beInDoubt = () => {
+    doubt.current = true
+  }
+  /** Compares what the worker holds with what it owns, when in doubt and from time to time. Nothing is claimed meanwhile. */
   const reconcile = Effect.gen(function*() {
-    if (worker.id === undefined) return
+    const now = yield* Clock.currentTimeMillis
+    reconcileAt ??= now + reconcileEveryPolls * settings.pollMillis
+    if (worker.id === undefined || (!doubt.current && now < reconcileAt)) return
+    worker.reconciling = true
     doubt.current = false
-    const lost = yield* db.reconcile({ worker: worker.id, held: worker.held })
-    worker.lost(lost)
-  }).pipe(Effect.tapError(() =>
-    Effect.sync(() => {
-      doubt.current = true
-    })
-  ))
+    const { leases, lose } = worker.held
+    lose(yield* db.reconcile({ worker: worker.id, held: leases }))
+    reconcileAt = now + reconcileEveryPolls * settings.pollMillis
+  }).pipe(
+    Effect.tapCause(() => Effect.sync(beInDoubt)),
+    Effect.ensuring(Effect.sync(() => {
+      worker.reconciling = false
+    }))
+  )
+
+  // Uninterruptible from the claim to the last submit: a claimed run must not be forgotten.
+  const claim = (id: string, limit: number) =>
+    db.claim({ worker: id, limit, workflows: worker.workflows }).pipe(
+      Effect.tap(({ runs }) => Effect.sync(() => runs.forEach((run) => worker.submit(run, id)))),
+      Effect.tapCause(() => Effect.sync(beInDoubt)),
+      Effect.uninterruptible
+    )
 
   const pass = Effect.gen(function*() {
-    if (doubt.current || polls++ % reconcileEveryPolls === reconcileEveryPolls - 1) yield* reconcile
-    const workflows = worker.workflows
+    yield* reconcile
     const limit = Math.min(worker.free, largestClaim)
-    const id = worker.id
+    const { id } = worker
+    // Without a slot nobody looked, so there may be some.
+    worker.backlog = limit === 0
     let wait = settings.pollMillis
-    if (id !== undefined && limit > 0 && workflows.length > 0) {
-      // Uninterruptible from the claim to the last submit: a claimed run must not be forgotten.
-      const { nextWake, runs } = yield* db.claim({ worker: id, limit, workflows }).pipe(
-        Effect.tap(({ runs }) => Effect.sync(() => runs.forEach((run) => worker.submit(run, id)))),
-        Effect.tapError(() =>
-          Effect.sync(() => {
-            doubt.current = true
-          })
-        ),
-        Effect.uninterruptible
-      )
+    if (id !== undefined && limit > 0 && worker.workflows.length > 0) {
+      const { nextWake, runs } = yield* claim(id, limit)
       worker.backlog = runs.length === limit
       if (worker.backlog) return
-      if (nextWake !== null) {
-        const now = yield* Clock.currentTimeMillis
-        wait = Math.min(wait, Math.max(1, nextWake - now))
-      }
+      if (nextWake !== null) wait = Math.min(wait, Math.max(1, nextWake - (yield* Clock.currentTimeMillis)))
     }
     yield* signal.wait(wait)
   })

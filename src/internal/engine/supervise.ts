@@ -1,5 +1,4 @@
 /** Loops that never die silently: a pass that fails is logged, counted and tried again with backoff. */
-import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
 import { loopFailures } from "../telemetry.ts"
@@ -15,8 +14,8 @@ export const loop = <E, R>(name: string, pass: Effect.Effect<void, E, R>): Effec
         Effect.sync(() => {
           failures = 0
         }),
+      // Not reached when the loop itself is interrupted; a pass that interrupts itself has failed like any other.
       onFailure: (cause) => {
-        if (Cause.hasInterruptsOnly(cause)) return Effect.failCause(cause as Cause.Cause<never>)
         failures++
         return Effect.logWarning(`The ${name} loop failed and is tried again`, cause).pipe(
           Effect.andThen(Metric.update(Metric.withAttributes(loopFailures, { loop: name }), 1)),

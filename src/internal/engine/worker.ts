@@ -9,9 +9,10 @@ import * as Exit from "effect/Exit"
 import * as FiberSet from "effect/FiberSet"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
-import type { StoreError } from "../../Errors.ts"
+import type { StoreError, ValueTooLarge } from "../../Errors.ts"
 import type { ClaimedRun, Lease, SystemDb } from "../../SystemDb.ts"
-import { Execution, type Host } from "../execution.ts"
+import { undo } from "../body.ts"
+import { Execution, type Host, waitOut } from "../execution.ts"
 import * as Outcome from "../outcome.ts"
 import type { Body, End, LocalRun, Reservation } from "../registry.ts"
 import { leasesLost, runsEnded } from "../telemetry.ts"
@@ -20,9 +21,23 @@ import { Slots } from "./slots.ts"
 
 type Ended = Effect.Success<LocalRun["await"]>
 
+interface Claimed {
+  readonly claimed: ClaimedRun
+  readonly worker: string
+}
+
 interface Active {
   readonly execution: Execution
-  readonly waiters: Array<(ended: Ended) => void>
+  readonly waiters: Set<(ended: Ended) => void>
+  /** The same run under a later epoch: it was given to this worker again before this execution had ended. */
+  next: Claimed | undefined
+}
+
+/** What the worker held at one moment. */
+export interface Held {
+  readonly leases: ReadonlyArray<{ readonly runId: string; readonly epoch: number }>
+  /** Stops those of these runs that were being executed then: they belong to somebody else now. */
+  readonly lose: (runIds: ReadonlyArray<string>) => void
 }
 
 /** Something the worker should look at soon. */
@@ -51,8 +66,10 @@ export class Worker {
   readonly #reserved = new Set<string>()
   /** The id this process is registered under; undefined while it is not, when it takes no runs. */
   id: string | undefined = undefined
-  /** Set once a claim found more runs than there were slots: then every slot that comes free is worth a claim. */
+  /** Set while there may be more runs than there are slots: then every slot that comes free is worth a claim. */
   backlog = false
+  /** Set while what the worker holds is compared with what it owns: no run begins here unless by a claim. */
+  reconciling = false
 
   constructor(
     db: SystemDb["Service"],
@@ -69,10 +86,8 @@ export class Worker {
     })
     this.#host = {
       suspendAfterMillis: settings.suspendAfterMillis,
-      yieldSlot: () => {
-        this.#slots.give()
-        return () => this.#slots.take()
-      }
+      park: () => this.#slots.give(),
+      unpark: () => this.#slots.take()
     }
   }
 
@@ -84,15 +99,29 @@ export class Worker {
     return [...this.#bodies.keys()]
   }
 
+  /** The runs executed here now; for a look at what the worker has forgotten, or has not. */
+  get active(): ReadonlyArray<string> {
+    return [...this.#active.keys()]
+  }
+
   /** Every run that is, or may be about to be, executed here. */
-  get held(): ReadonlyArray<{ readonly runId: string; readonly epoch: number }> {
-    const active = Array.from(this.#active.values(), ({ execution }) => execution.lease)
-    return [...active, ...Array.from(this.#reserved, (runId) => ({ runId, epoch: 1 }))]
+  get held(): Held {
+    const executions = Array.from(this.#active.values(), ({ execution }) => execution)
+    const active = Array.from(this.#active.values(), ({ execution, next }) => next?.claimed.run ?? execution.run)
+    const reserved = Array.from(this.#reserved, (runId) => ({ runId, epoch: 1 }))
+    return {
+      leases: [...active.map(({ epoch, id }) => ({ runId: id, epoch })), ...reserved],
+      lose: (runIds) => {
+        const lost = new Set(runIds)
+        for (const execution of executions) if (lost.has(execution.run.id)) execution.end("Lost")
+      }
+    }
   }
 
   reserve(workflow: string, runId: string): Reservation | undefined {
     const worker = this.id
-    if (worker === undefined || this.#slots.free === 0 || !this.#bodies.has(workflow)) return undefined
+    // A run that began while the comparison is under way would look like one that was forgotten.
+    if (worker === undefined || this.reconciling || this.#slots.free === 0 || !this.#bodies.has(workflow)) return undefined
     if (this.#active.has(runId) || this.#reserved.has(runId)) return undefined
     this.#reserved.add(runId)
     this.#slots.take()
@@ -124,24 +153,28 @@ export class Worker {
     const active = this.#active.get(runId)
     return active === undefined ? undefined : {
       await: Effect.callback<Ended>((resume) => {
-        active.waiters.push((ended) => resume(Effect.succeed(ended)))
+        const waiter = (ended: Ended) => resume(Effect.succeed(ended))
+        active.waiters.add(waiter)
+        return Effect.sync(() => active.waiters.delete(waiter))
       })
     }
   }
 
+  /** Stops the execution of a run that was cancelled. Who waits for it need not wait for its finalizers. */
   cancelled(runId: string): void {
-    this.#active.get(runId)?.execution.end("Cancelled")
-  }
-
-  /** Stops the executions of these runs: they belong to somebody else now. */
-  lost(runIds: Iterable<string>): void {
-    for (const runId of runIds) this.#active.get(runId)?.execution.end("Lost")
+    const active = this.#active.get(runId)
+    if (active === undefined) return
+    active.execution.end("Cancelled")
+    this.#answer(active, undefined)
   }
 
   /** Stops every execution under a registration that has been declared dead. */
   lostAll(worker: string): void {
-    for (const { execution } of this.#active.values()) {
-      if (execution.lease.worker === worker) execution.end("Lost")
+    for (const active of this.#active.values()) {
+      if (active.execution.lease.worker === worker) active.execution.end("Lost")
+      if (active.next?.worker !== worker) continue
+      active.next = undefined
+      this.#slots.give()
     }
   }
 
@@ -164,16 +197,16 @@ export class Worker {
 
   /**
    * Lets the executions finish what they have under way, for at most the grace period, then stops them and hands their runs
-   * back. Those that only wait are handed back at once.
+   * back. Those that only wait are handed back at once. Bodies have ended when this returns; an absent store is not waited for.
    */
   drain(of: (run: ClaimedRun["run"]) => boolean): Effect.Effect<void> {
-    const remaining = () => [...this.#active.values()].filter(({ execution }) => of(execution.run))
-    const release = (which: ReadonlyArray<Active>) => which.forEach(({ execution }) => execution.end("Released"))
     const settled = (until: number): Effect.Effect<void> =>
       Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        const left = remaining()
+        const late = now >= until
+        const left = Array.from(this.#active.values(), ({ execution }) => execution)
+          .filter((execution) => of(execution.run) && !(late && execution.over))
         if (left.length === 0) return Effect.void
-        release(now < until ? left.filter(({ execution }) => execution.idle) : left)
+        for (const execution of left) if (late || execution.idle) execution.end("Released")
         return Effect.andThen(Effect.sleep(drainCheckMillis), settled(until))
       })
     return realTime(
@@ -181,63 +214,97 @@ export class Worker {
     )
   }
 
+  #answer(active: Active, ended: Ended): void {
+    const waiters = [...active.waiters]
+    active.waiters.clear()
+    for (const waiter of waiters) waiter(ended)
+  }
+
+  /** Executes a run in a slot that was taken for it. */
   #execute(claimed: ClaimedRun, worker: string): void {
     const { epoch, id, workflow } = claimed.run
     const body = this.#bodies.get(workflow)
     const lease: Lease = { runId: id, worker, epoch }
-    if (body === undefined || this.#active.has(id)) {
+    if (body === undefined) {
       this.#slots.give()
-      if (body === undefined) this.#run(Effect.ignore(this.#db.release([lease])))
-      return
+      return this.#run(this.#handBack(lease))
     }
+    const before = this.#active.get(id)
+    if (before !== undefined) return this.#queue(before, { claimed, worker })
     const execution = new Execution(this.#db, claimed, lease, this.#host)
-    const active: Active = { execution, waiters: [] }
+    const active: Active = { execution, waiters: new Set(), next: undefined }
     this.#active.set(id, active)
     this.#run(
       Effect.flatMap(Effect.exit(this.#toEnd(execution, body)), (exit) =>
         Effect.sync(() => {
           this.#active.delete(id)
-          this.#slots.give()
-          const ended = Exit.isSuccess(exit) ? exit.value : undefined
-          for (const waiter of active.waiters) waiter(ended)
+          if (!execution.close()) this.#slots.give()
+          this.#answer(active, Exit.isSuccess(exit) ? exit.value : undefined)
+          if (active.next !== undefined) this.#execute(active.next.claimed, active.next.worker)
         }))
     )
   }
 
+  /** Keeps a run until its execution under an earlier epoch, which has lost it, has ended. */
+  #queue(before: Active, next: Claimed): void {
+    before.execution.end("Lost")
+    if (before.next !== undefined) this.#slots.give()
+    before.next = next
+  }
+
+  #handBack(lease: Lease): Effect.Effect<void> {
+    // Should it fail, the run is found later on to be owned without being held.
+    return Effect.catch(this.#db.release([lease]), () => Effect.sync(this.#signals.reconcile))
+  }
+
   /** The body to its end, and the end to the store; undefined when there was nothing to write. */
   #toEnd(execution: Execution, body: Body): Effect.Effect<Ended> {
-    return Effect.matchCauseEffect(body.execute(execution), {
-      onSuccess: (end) => this.#finish(execution, end),
-      onFailure: (cause) => {
-        if (!Cause.hasInterruptsOnly(cause)) {
-          return this.#finish(execution, { status: "Failed", outcome: defect(Cause.squash(cause)) })
-        }
-        const { ending } = execution
-        if (ending === "Suspended" || ending === "Cancelled") return Effect.undefined
-        if (ending === "Lost") return Effect.as(Metric.update(leasesLost, 1), undefined)
-        return Effect.as(Effect.ignore(this.#db.release([execution.lease])), undefined)
-      }
+    const ended = Effect.catchCauseIf(
+      body.execute(execution),
+      (cause) => !Cause.hasInterruptsOnly(cause),
+      (cause) => Effect.succeed<End>({ status: "Failed", outcome: defect(Cause.squash(cause)) })
+    )
+    return Effect.catchCause(Effect.flatMap(ended, (end) => this.#finish(execution, end)), () => {
+      const { ending } = execution
+      if (ending === "Suspended" || ending === "Cancelled") return Effect.undefined
+      if (ending === "Lost") return Effect.as(Metric.update(leasesLost, 1), undefined)
+      return Effect.as(this.#handBack(execution.lease), undefined)
     })
   }
 
   #finish(execution: Execution, end: End): Effect.Effect<Ended> {
-    return this.#db.finish(execution.lease, end).pipe(
-      Effect.andThen(Metric.update(
-        Metric.withAttributes(runsEnded, { workflow: execution.run.workflow, status: end.status }),
-        1
-      )),
-      Effect.as<Ended>({ ...end, attempt: execution.run.attempt }),
+    const { run } = execution
+    const written = (end: End) =>
+      waitOut(this.#db.finish(execution.lease, end)).pipe(
+        Effect.andThen(Metric.update(Metric.withAttributes(runsEnded, { workflow: run.workflow, status: end.status }), 1)),
+        Effect.as<Ended>({ ...end, attempt: run.attempt })
+      )
+    return written(end).pipe(
+      Effect.catchTag("ValueTooLarge", (error) => Effect.andThen(undo(execution), written(tooLarge(error)))),
       Effect.catchTags({
         LeaseLost: () => Effect.as(Metric.update(leasesLost, 1), undefined),
-        ValueTooLarge: (error) => this.#finish(execution, { status: "Failed", outcome: defect(error) }),
-        StoreError: (error: StoreError) =>
-          Effect.as(Effect.logError(`The end of run ${execution.run.id} cannot be written`, error), undefined)
+        ValueTooLarge: (error) => this.#unwritable(execution, error),
+        StoreError: (error) => this.#unwritable(execution, error)
       })
+    )
+  }
+
+  /** The store refuses the end itself; the run is handed back, so that it is not lost. */
+  #unwritable(execution: Execution, error: ValueTooLarge | StoreError): Effect.Effect<Ended> {
+    return Effect.logError(`The end of run ${execution.run.id} cannot be written`, error).pipe(
+      Effect.andThen(this.#handBack(execution.lease)),
+      Effect.as(undefined)
     )
   }
 }
 
 const defect = (error: unknown): string => Outcome.stringify(Outcome.fromDefect(error))
+
+/** Short, because it must not be too large itself. */
+const tooLarge = ({ message, name }: ValueTooLarge): End => ({
+  status: "Failed",
+  outcome: Outcome.stringify({ _tag: "Defect", defect: JSON.stringify({ name, message }) })
+})
 
 /** A worker whose executions are fibers of the scope. */
 export const make = Effect.fnUntraced(function*(

@@ -1,0 +1,45 @@
+/** The instants and windows that callers give, as epoch milliseconds. */
+import * as DateTime from "effect/DateTime"
+import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
+import { InvalidInput } from "../../Errors.ts"
+
+/**
+ * An instant, as anything `DateTime.make` understands.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Instant = DateTime.DateTime.Input
+
+/**
+ * The part of the past to backfill: `from` is in it, `to` is not.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Window {
+  readonly from: Instant
+  readonly to: Instant
+}
+
+/** A window as it is used. */
+export interface Span {
+  readonly from: number
+  readonly to: number
+}
+
+/** The first whole millisecond that is not before the instant. */
+export const millis = (field: string, input: Instant): Effect.Effect<number, InvalidInput> => {
+  const instant = DateTime.make(input)
+  return Option.isSome(instant)
+    ? Effect.succeed(Math.ceil(DateTime.toEpochMillis(instant.value)))
+    : Effect.fail(new InvalidInput({ field, reason: "is not an instant" }))
+}
+
+export const span = Effect.fnUntraced(function*(window: Window): Effect.fn.Return<Span, InvalidInput> {
+  const from = yield* millis("from", window.from)
+  const to = yield* millis("to", window.to)
+  if (to < from) return yield* new InvalidInput({ field: "to", reason: "lies before from" })
+  return { from, to }
+})
