@@ -1,16 +1,16 @@
 // Our side of the benchmark: the same work, driven by the same lines on standard input.
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Engine from "effect-durable/Engine"
+import * as Postgres from "effect-durable/Postgres"
+import * as Schedule from "effect-durable/Schedule"
+import * as Step from "effect-durable/Step"
+import * as Workflow from "effect-durable/Workflow"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import * as Schema from "effect/Schema"
-import * as Engine from "effect-durable/Engine"
-import * as Postgres from "effect-durable/Postgres"
-import * as Schedule from "effect-durable/Schedule"
-import * as Step from "effect-durable/Step"
-import * as Workflow from "effect-durable/Workflow"
 import { createInterface } from "node:readline"
 
 const Noop = Workflow.make("noop")
@@ -33,14 +33,19 @@ const workflows = { noop: Noop, tenSteps: TenSteps }
 
 type Command =
   | { readonly kind: "stop" }
-  | { readonly kind: "runs"; readonly workflow: keyof typeof workflows; readonly count: number; readonly inFlight: number }
+  | {
+    readonly kind: "runs"
+    readonly workflow: keyof typeof workflows
+    readonly count: number
+    readonly inFlight: number
+  }
   | { readonly kind: "schedules"; readonly count: number; readonly seconds: number }
 
 const schedules = Effect.fnUntraced(function*(count: number, seconds: number) {
   const names = Array.from({ length: count }, (_, index) => `every-second-${index}`)
-  yield* Schedule.apply(names.map((name, index) =>
-    Schedule.make(name, { workflow: Tick, cron: "* * * * * *", context: index })
-  ))
+  yield* Schedule.apply(
+    names.map((name, index) => Schedule.make(name, { workflow: Tick, cron: "* * * * * *", context: index }))
+  )
   yield* Effect.sleep(`${seconds} seconds`)
   yield* Effect.forEach(names, (name) => Schedule.pause(name), { discard: true, concurrency: 10 })
   return ticks

@@ -1,10 +1,10 @@
 // A schedule declared in code: the definition, its body as a layer, the schedule, the application.
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Embedded from "effect-durable/Embedded"
 import * as Engine from "effect-durable/Engine"
 import * as Schedule from "effect-durable/Schedule"
 import * as Step from "effect-durable/Step"
 import * as Workflow from "effect-durable/Workflow"
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
 import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
@@ -18,11 +18,13 @@ const Report = Workflow.make("report", {
 const program = Effect.gen(function*() {
   const done = yield* Deferred.make<void>()
 
-  const ReportLive = Report.toLayer(Effect.fn("report")(function*({ context }) {
-    const words = yield* Step.run("generate", Effect.succeed(context.title.split(" ")))
-    yield* Step.run("send", Console.log(`${context.title}: ${words.length} words`))
-    yield* Deferred.succeed(done, undefined)
-  }))
+  const ReportLive = Report.toLayer(
+    Effect.fn("report")(function*({ context }) {
+      const words = yield* Step.run("generate", Effect.succeed(context.title.split(" ")))
+      yield* Step.run("send", Console.log(`${context.title}: ${words.length} words`))
+      yield* Deferred.succeed(done, undefined)
+    })
+  )
 
   const Schedules = Schedule.layer([
     Schedule.make("every-second", { workflow: Report, cron: "* * * * * *", context: { title: "The daily report" } }),

@@ -1,8 +1,8 @@
 // Listing schedules: all of them, by status, by workflow, by the beginning of their names.
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Embedded from "effect-durable/Embedded"
 import * as Schedule from "effect-durable/Schedule"
 import * as Workflow from "effect-durable/Workflow"
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"

@@ -1,9 +1,9 @@
 // Pausing and resuming, in memory under a virtual clock: an hour passes in no time.
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Engine from "effect-durable/Engine"
 import * as Memory from "effect-durable/Memory"
 import * as Schedule from "effect-durable/Schedule"
 import * as Workflow from "effect-durable/Workflow"
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

@@ -1,8 +1,8 @@
 // Applying a list of schedules: all of them or none, replacing those of the same names; and applying it again.
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Embedded from "effect-durable/Embedded"
 import * as Schedule from "effect-durable/Schedule"
 import * as Workflow from "effect-durable/Workflow"
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Schema from "effect/Schema"

@@ -1,9 +1,9 @@
 // Backfilling seven days: the runs of past ticks, under the ids the scheduler gives them, so that a second time adds none.
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Embedded from "effect-durable/Embedded"
 import * as Engine from "effect-durable/Engine"
 import * as Schedule from "effect-durable/Schedule"
 import * as Workflow from "effect-durable/Workflow"
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"

@@ -1,9 +1,9 @@
 // Triggering a schedule by hand: a run now, whatever its cron says, with its own context or another one.
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Embedded from "effect-durable/Embedded"
 import * as Engine from "effect-durable/Engine"
 import * as Schedule from "effect-durable/Schedule"
 import * as Workflow from "effect-durable/Workflow"
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -28,7 +28,9 @@ const program = Effect.gen(function*() {
   yield* Console.log(yield* other.await)
 
   // Each trigger is a run of its own, however many come at once.
-  const many = yield* Effect.all(Array.from({ length: 20 }, () => Schedule.trigger(daily)), { concurrency: "unbounded" })
+  const many = yield* Effect.all(Array.from({ length: 20 }, () => Schedule.trigger(daily)), {
+    concurrency: "unbounded"
+  })
   yield* Console.log(`${new Set(many.map(({ id }) => id)).size} runs`)
 })
 

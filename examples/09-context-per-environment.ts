@@ -1,10 +1,10 @@
 // One workflow, one schedule per environment: the context says what differs, and its schema keeps it right.
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Embedded from "effect-durable/Embedded"
 import * as Engine from "effect-durable/Engine"
 import * as Schedule from "effect-durable/Schedule"
 import * as Step from "effect-durable/Step"
 import * as Workflow from "effect-durable/Workflow"
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -18,12 +18,14 @@ const Backup = Workflow.make("environment-backup", {
   })
 })
 
-const BackupLive = Backup.toLayer(Effect.fn("environment-backup")(function*({ context }) {
-  const { environment, notify, retentionDays } = context
-  const id = yield* Step.run("create", Effect.succeed(`backup-of-${environment}`))
-  yield* Step.run("clean", Console.log(`${environment}: older than ${retentionDays} days deleted`))
-  yield* Step.run("notify", Console.log(`${notify}: ${id} complete`))
-}))
+const BackupLive = Backup.toLayer(
+  Effect.fn("environment-backup")(function*({ context }) {
+    const { environment, notify, retentionDays } = context
+    const id = yield* Step.run("create", Effect.succeed(`backup-of-${environment}`))
+    yield* Step.run("clean", Console.log(`${environment}: older than ${retentionDays} days deleted`))
+    yield* Step.run("notify", Console.log(`${notify}: ${id} complete`))
+  })
+)
 
 const production = Schedule.make("production-backup", {
   workflow: Backup,

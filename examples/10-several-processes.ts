@@ -1,11 +1,11 @@
 // Several processes on one Postgres: each tick runs once, in one of them, with no leader among them. DATABASE_URL says where
 // the database is. This file is the first process, and starts itself twice more.
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Engine from "effect-durable/Engine"
 import * as Postgres from "effect-durable/Postgres"
 import * as Run from "effect-durable/Run"
 import * as Schedule from "effect-durable/Schedule"
 import * as Workflow from "effect-durable/Workflow"
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Config from "effect/Config"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"

@@ -1,8 +1,8 @@
 // The multi-schedule report system of examples/reports, asked what it has and triggered by hand. `npm start` runs it live.
+import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Embedded from "effect-durable/Embedded"
 import * as Engine from "effect-durable/Engine"
 import * as Schedule from "effect-durable/Schedule"
-import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
 import * as Console from "effect/Console"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
@@ -14,7 +14,9 @@ import * as schedules from "./reports/schedules.ts"
 const program = Effect.gen(function*() {
   for (const schedule of yield* Schedule.list({ status: "Active" })) {
     const { recipients, reportType } = JSON.parse(schedule.contextJson)
-    yield* Console.log(`${schedule.name}: ${schedule.cron} ${schedule.timeZone}, ${reportType}, to ${recipients.join(", ")}`)
+    yield* Console.log(
+      `${schedule.name}: ${schedule.cron} ${schedule.timeZone}, ${reportType}, to ${recipients.join(", ")}`
+    )
   }
 
   yield* Metrics.note("operations", 20)

@@ -30,7 +30,8 @@ const floors: ReadonlyArray<Floor> = [
     rows: [
       ["src/internal/lifecycle.ts"],
       ["src/Errors.ts"],
-      ["src/internal/{codec,names,outcome,telemetry}.ts", "src/internal/{codec,telemetry}/**"]
+      ["src/internal/{codec,names,records,telemetry,uuid}.ts"],
+      ["src/internal/outcome.ts"]
     ]
   },
   {
@@ -42,7 +43,7 @@ const floors: ReadonlyArray<Floor> = [
     floor: 3,
     name: "implementations",
     rows: [
-      ["src/internal/{postgres,memory}.ts", "src/internal/{postgres,memory}/**"],
+      ["src/internal/{postgres,memory}/**", "src/internal/transaction.ts"],
       ["src/internal/pglite*.ts", "src/internal/pglite*/**"],
       ["src/{Postgres,Memory}.ts"],
       ["src/Embedded.ts"]
@@ -52,16 +53,20 @@ const floors: ReadonlyArray<Floor> = [
     floor: 4,
     name: "definitions",
     rows: [
-      ["src/internal/{workflow,step,schedule,queue,run}.ts", "src/internal/{workflow,step,schedule,queue,run}/**"],
-      ["src/{Workflow,Step,Schedule,Queue,Run}.ts"]
+      ["src/internal/occurrences.ts"],
+      ["src/internal/execution.ts"],
+      ["src/internal/{attempts,registry}.ts"],
+      ["src/internal/body.ts"],
+      ["src/Run.ts"],
+      ["src/{Workflow,Step}.ts", "src/internal/schedule/**"],
+      ["src/Schedule.ts"]
     ]
   },
   {
     floor: 5,
     name: "engine",
     rows: [
-      ["src/internal/{engine,worker,scheduler}.ts", "src/internal/{engine,worker,scheduler}/**"],
-      ["src/{Worker,Scheduler}.ts"],
+      ["src/internal/engine/**"],
       ["src/Engine.ts"]
     ]
   },

@@ -91,4 +91,5 @@ import * as Scope from "effect/Scope"
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<Registry, StoreError, SystemDb> => Layer.effect(Registry, make(options))
+export const layer = (options: Options): Layer.Layer<Registry, StoreError, SystemDb> =>
+  Layer.effect(Registry, make(options))

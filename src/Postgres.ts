@@ -88,7 +88,11 @@ export const layer = (
   options: Options
 ): Layer.Layer<SystemDb | PgClient.PgClient | SqlClient, LayerError> => {
   const url = Redacted.isRedacted(options.url) ? options.url : Redacted.make(options.url)
-  const client = PgClient.layer({ url, maxConnections: options.maxConnections ?? 10, applicationName: "effect-durable" })
+  const client = PgClient.layer({
+    url,
+    maxConnections: options.maxConnections ?? 10,
+    applicationName: "effect-durable"
+  })
   return Layer.provideMerge(
     layerFromClient(options),
     Layer.catch(client, (error) => Layer.effectContext(Effect.fail(storeError("connect")(error))))

@@ -10,8 +10,15 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
-import { type IllegalTransition, RunCancelled, RunDead, RunNotFound, RunTimedOut, type StoreError } from "./Errors.ts"
-import type { Undecodable } from "./Errors.ts"
+import {
+  type IllegalTransition,
+  RunCancelled,
+  RunDead,
+  RunNotFound,
+  RunTimedOut,
+  type StoreError,
+  type Undecodable
+} from "./Errors.ts"
 import * as Codec from "./internal/codec.ts"
 import { CurrentRun, CurrentStep, waitOut } from "./internal/execution.ts"
 import type { RunStatus } from "./internal/lifecycle.ts"

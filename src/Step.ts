@@ -35,12 +35,11 @@ import type { StepId, StepRecord } from "./SystemDb.ts"
  * @category models
  * @since 0.1.0
  */
-export type Codecs<A, E> =
-  & { readonly key?: string | undefined }
-  & (IsPlain<A> extends true ? { readonly success?: Schema.Codec<NoInfer<A>, any> | undefined }
-    : { readonly success: Schema.Codec<NoInfer<A>, any> })
-  & (IsPlain<E> extends true ? { readonly error?: Schema.Codec<NoInfer<E>, any> | undefined }
-    : { readonly error: Schema.Codec<NoInfer<E>, any> })
+export interface Codecs<A, E> {
+  readonly key?: string | undefined
+  readonly success?: Schema.Codec<A, any> | undefined
+  readonly error?: Schema.Codec<E, any> | undefined
+}
 
 /**
  * The options of a step that may be retried.
@@ -51,15 +50,32 @@ export type Codecs<A, E> =
  * @category models
  * @since 0.1.0
  */
-export type Options<A, E, Timeout = undefined> = Codecs<A, E> & {
-  readonly retry?:
-    | EffectSchedule.Schedule<unknown, [Timeout] extends [undefined] ? NoInfer<E> : NoInfer<E> | StepTimedOut>
-    | undefined
-  readonly timeout?: Timeout | undefined
+export interface Options<A, E, Timeout = undefined> extends Codecs<A, E> {
+  readonly retry?: EffectSchedule.Schedule<unknown, NoInfer<E> | TimeoutError<NoInfer<Timeout>>> | undefined
+  readonly timeout?: Timeout
 }
 
-/** Options that may be left out altogether when none of them is required. */
-type Args<O> = {} extends O ? [options?: O] : [options: O]
+type TimeoutError<Timeout> = [Timeout] extends [undefined] ? never : StepTimedOut
+
+/**
+ * The options of a {@link transaction}. `isolation` is the database's default unless given.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface TransactionOptions<A, E> extends Codecs<A, E> {
+  readonly isolation?: Isolation | undefined
+}
+
+/**
+ * Nothing, where a value is plain JSON; a member that no effect has, where it is not. It is the effect that is refused, not
+ * the options, because the compiler looks at those before it knows an effect's types.
+ */
+type Plain<A, Option extends string> = IsPlain<A> extends true ? unknown
+  : { readonly "~effect-durable/needs": `a schema, given as the option "${Option}"` }
+
+type WithSuccess<A> = { readonly success: Schema.Codec<A, any> }
+type WithError<E> = { readonly error: Schema.Codec<E, any> }
 
 interface Erased {
   readonly key?: string | undefined
@@ -150,16 +166,26 @@ const make = (kind: StepRecord["kind"], name: string, options: Erased, live: Liv
  * @since 0.1.0
  */
 export const run: {
-  <A, E, R>(
+  <A, E, R, const T extends Duration.Input | undefined = undefined>(
     name: string,
     effect: Effect.Effect<A, E, R>,
-    options: Options<A, E, Duration.Input> & { readonly timeout: Duration.Input }
-  ): Effect.Effect<A, E | StepTimedOut, R | CurrentRun>
-  <A, E, R>(
+    options: Options<A, E, T> & WithSuccess<A> & WithError<E>
+  ): Effect.Effect<A, E | TimeoutError<T>, R | CurrentRun>
+  <A, E, R, const T extends Duration.Input | undefined = undefined>(
     name: string,
-    effect: Effect.Effect<A, E, R>,
-    ...options: Args<Options<A, E>>
-  ): Effect.Effect<A, E, R | CurrentRun>
+    effect: Effect.Effect<A, E, R> & Plain<E, "error">,
+    options: Options<A, E, T> & WithSuccess<A>
+  ): Effect.Effect<A, E | TimeoutError<T>, R | CurrentRun>
+  <A, E, R, const T extends Duration.Input | undefined = undefined>(
+    name: string,
+    effect: Effect.Effect<A, E, R> & Plain<A, "success">,
+    options: Options<A, E, T> & WithError<E>
+  ): Effect.Effect<A, E | TimeoutError<T>, R | CurrentRun>
+  <A, E, R, const T extends Duration.Input | undefined = undefined>(
+    name: string,
+    effect: Effect.Effect<A, E, R> & Plain<A, "success"> & Plain<E, "error">,
+    options?: Options<A, E, T>
+  ): Effect.Effect<A, E | TimeoutError<T>, R | CurrentRun>
 } = (name: string, effect: Effect.Effect<any, any, any>, options: Erased = {}) =>
   make("Step", name, options, (execution, fiber, step, open) => Attempts.run(execution, fiber, effect, step, open))
 
@@ -226,22 +252,41 @@ const transact = Effect.fnUntraced(function*(
  * @category constructors
  * @since 0.1.0
  */
-export const transaction = <A, E, R>(
+export const transaction: {
+  <A, E, R>(
+    name: string,
+    effect: Effect.Effect<A, E, R>,
+    options: TransactionOptions<A, Exclude<E, SqlError>> & WithSuccess<A> & WithError<Exclude<E, SqlError>>
+  ): Effect.Effect<A, Exclude<E, SqlError>, R | CurrentRun | SqlClient>
+  <A, E, R>(
+    name: string,
+    effect: Effect.Effect<A, E, R> & Plain<Exclude<E, SqlError>, "error">,
+    options: TransactionOptions<A, Exclude<E, SqlError>> & WithSuccess<A>
+  ): Effect.Effect<A, Exclude<E, SqlError>, R | CurrentRun | SqlClient>
+  <A, E, R>(
+    name: string,
+    effect: Effect.Effect<A, E, R> & Plain<A, "success">,
+    options: TransactionOptions<A, Exclude<E, SqlError>> & WithError<Exclude<E, SqlError>>
+  ): Effect.Effect<A, Exclude<E, SqlError>, R | CurrentRun | SqlClient>
+  <A, E, R>(
+    name: string,
+    effect: Effect.Effect<A, E, R> & Plain<A, "success"> & Plain<Exclude<E, SqlError>, "error">,
+    options?: TransactionOptions<A, Exclude<E, SqlError>>
+  ): Effect.Effect<A, Exclude<E, SqlError>, R | CurrentRun | SqlClient>
+} = (
   name: string,
-  effect: Effect.Effect<A, E, R>,
-  ...[options]: Args<Codecs<A, Exclude<E, SqlError>> & { readonly isolation?: Isolation | undefined }>
-): Effect.Effect<A, Exclude<E, SqlError>, R | CurrentRun | SqlClient> => {
-  const given: Erased & { readonly isolation?: Isolation | undefined } = options ?? {}
-  return make("Transaction", name, given, (execution, fiber, step) =>
+  effect: Effect.Effect<any, any, any>,
+  options: Erased & { readonly isolation?: Isolation | undefined } = {}
+) =>
+  make("Transaction", name, options, (execution, fiber, step) =>
     execution.perform(
       fiber,
       step.id,
-      transact(execution, step, effect, given.isolation).pipe(
-        Effect.catchIf((error) => error instanceof AlreadyRecorded, () => adopt(execution, step, given)),
+      transact(execution, step, effect, options.isolation).pipe(
+        Effect.catchIf((error) => error instanceof AlreadyRecorded, () => adopt(execution, step, options)),
         Effect.catchTag("LeaseLost", () => execution.lost)
       )
     ))
-}
 
 /** Reads back the outcome that was committed although its answer was lost. */
 const adopt = Effect.fnUntraced(function*(
@@ -295,11 +340,20 @@ export const withUndo = <A, E2, R2>(
         Effect.contextWith((context: Context.Context<R2>) => {
           const effect = Effect.asVoid(Effect.suspend(() => undo(value)))
           const step = Effect.withFiber((fiber) =>
-            perform(execution, fiber, "Undo", id, options ?? {}, (execution, fiber, step, open) =>
-              Attempts.run(execution, fiber, effect, step, open))
+            perform(
+              execution,
+              fiber,
+              "Undo",
+              id,
+              options ?? {},
+              (execution, fiber, step, open) => Attempts.run(execution, fiber, effect, step, open)
+            )
           )
           // The body's scope has closed by the time this runs, so it gets one of its own.
-          execution.undo.push({ name, effect: Effect.provideContext(Effect.scoped(step), context) as Effect.Effect<void> })
+          execution.undo.push({
+            name,
+            effect: Effect.provideContext(Effect.scoped(step), context) as Effect.Effect<void>
+          })
           return Effect.void
         }))
     })

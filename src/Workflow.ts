@@ -75,7 +75,7 @@ type StartArgs<P> = [P] extends [void | undefined] ? [payload?: P, options?: Sta
  * @category models
  * @since 0.1.0
  */
-export interface Workflow<out Name extends string, in out P, in out A, in out E> {
+export interface Workflow<out Name extends string, in out P, out A, out E> {
   readonly name: Name
   readonly payload: Schema.Codec<P, any>
   readonly success: Schema.Codec<A, any>
@@ -97,9 +97,10 @@ export interface Workflow<out Name extends string, in out P, in out A, in out E>
   readonly handle: (runId: string) => Run.Handle<A, E>
 
   /** The body, as a layer: runs of this workflow execute in processes that have it and an engine. */
-  readonly toLayer: <R>(
+  // A method, so that a workflow is also one that gives and fails with more; a body is written for the workflow at hand.
+  toLayer<R>(
     body: (payload: P) => Effect.Effect<A, E, R>
-  ) => Layer.Layer<never, never, Registry | Exclude<R, CurrentRun | Scope.Scope>>
+  ): Layer.Layer<never, never, Registry | Exclude<R, CurrentRun | Scope.Scope>>
 }
 
 /**
@@ -131,7 +132,7 @@ const newRunId = (workflow: string): Effect.Effect<string> =>
     const parent = currentExecution(fiber)
     if (parent === undefined) return uuids.v7
     const { occurrence } = parent.identify(fiber, `start ${workflow}`, "", "give each a runId")
-    return Effect.succeed(`${parent.run.id}/${workflow}/${occurrence}`)
+    return parent.besides(fiber, Effect.succeed(`${parent.run.id}/${workflow}/${occurrence}`))
   })
 
 /** The execution whose body the fiber is in; not inside of a step. */
@@ -250,7 +251,9 @@ export const make = <
   const error = options.error ?? Schema.Never
   const self: Any = {
     name,
-    payload: Schema.isSchema(payload) ? payload as Schema.Codec<any, any> : Schema.Struct(payload as Schema.Struct.Fields) as any,
+    payload: Schema.isSchema(payload)
+      ? payload as Schema.Codec<any, any>
+      : Schema.Struct(payload as Schema.Struct.Fields) as any,
     success,
     error,
     timeout: options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout),

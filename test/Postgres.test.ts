@@ -50,7 +50,8 @@ const found = (id: string) => SystemDb.use((db) => Effect.map(db.findRun(id), Op
 
 layer(database, { excludeTestServices: true, timeout: "1 minute" })("a caller's transaction", (it) => {
   const withTable = SqlClient.use((sql) => sql`create table if not exists orders (id text)`)
-  const orders = (id: string) => SqlClient.use((sql) => Effect.map(sql`select from orders where id = ${id}`, (rows) => rows.length))
+  const orders = (id: string) =>
+    SqlClient.use((sql) => Effect.map(sql`select from orders where id = ${id}`, (rows) => rows.length))
 
   it.effect("what is started in it is there with the caller's rows when it commits", () =>
     Effect.gen(function*() {
@@ -128,9 +129,10 @@ describe("migrations", () => {
   it.live("a schema newer than the code knows is refused, and not touched", () =>
     Effect.gen(function*() {
       const { url } = yield* freshDatabase
-      yield* SqlClient.use((sql) => sql`insert into effect_durable.migrations (version, name) values (999, 'future')`).pipe(
-        Effect.provide(Postgres.layer({ url }))
-      )
+      yield* SqlClient.use((sql) => sql`insert into effect_durable.migrations (version, name) values (999, 'future')`)
+        .pipe(
+          Effect.provide(Postgres.layer({ url }))
+        )
       const error = yield* Effect.flip(Effect.provide(found("any"), Postgres.layer({ url })))
       assert.deepInclude(error, { _tag: "SchemaTooNew", schema: "effect_durable", found: 999 })
     }))
@@ -160,7 +162,9 @@ describe("group commit", () => {
       yield* Effect.gen(function*() {
         const db = yield* SystemDb
         const ids = Array.from({ length: 100 }, (_, index) => index === 37 ? "bad\0id" : `r${index}`)
-        const exits = yield* Effect.forEach(ids, (id) => Effect.exit(db.start(newRun(id))), { concurrency: "unbounded" })
+        const exits = yield* Effect.forEach(ids, (id) => Effect.exit(db.start(newRun(id))), {
+          concurrency: "unbounded"
+        })
         assert.deepStrictEqual(
           exits.flatMap((exit, index) => Exit.isFailure(exit) ? [index] : []),
           [37]
@@ -168,33 +172,37 @@ describe("group commit", () => {
       }).pipe(Effect.provide(Postgres.layer({ url })))
     }))
 
-  it.live("facts survive losing every connection, again and again, and none is written twice", () =>
-    Effect.gen(function*() {
-      const { url } = yield* freshDatabase
-      yield* Effect.gen(function*() {
-        const [sql, db] = [yield* SqlClient, yield* SystemDb]
-        yield* db.start(newRun("r", { owner: "worker" }))
-        let terminated = 0
-        const terminate = Effect.gen(function*() {
-          yield* Effect.ignore(sql`
+  it.live(
+    "facts survive losing every connection, again and again, and none is written twice",
+    () =>
+      Effect.gen(function*() {
+        const { url } = yield* freshDatabase
+        yield* Effect.gen(function*() {
+          const [sql, db] = [yield* SqlClient, yield* SystemDb]
+          yield* db.start(newRun("r", { owner: "worker" }))
+          let terminated = 0
+          const terminate = Effect.gen(function*() {
+            yield* Effect.ignore(sql`
             select pg_terminate_backend(pid) from pg_stat_activity
             where datname = current_database() and pid <> pg_backend_pid()`)
-          terminated++
-          yield* Effect.sleep("30 millis")
-        })
-        const killer = yield* Effect.forkChild(Effect.forever(terminate))
-        const steps = Array.from({ length: 2000 }, (_, index) => `step-${index}`)
-        yield* Effect.forEach(
-          steps,
-          (name) => db.recordStep(lease("r", "worker"), newStep(name)),
-          { concurrency: 20, discard: true }
-        )
-        killer.interruptUnsafe()
-        assert.isAbove(terminated, 2)
-        const recorded = (yield* db.listSteps("r")).map(({ name }) => name)
-        assert.deepStrictEqual(recorded.toSorted(), steps.toSorted())
-      }).pipe(Effect.provide(Postgres.layer({ url })))
-    }), 60_000)
+            terminated++
+            yield* Effect.sleep("30 millis")
+          })
+          const killer = yield* Effect.forkChild(Effect.forever(terminate))
+          const steps = Array.from({ length: 2000 }, (_, index) => `step-${index}`)
+          yield* Effect.forEach(
+            steps,
+            (name) => db.recordStep(lease("r", "worker"), newStep(name)),
+            { concurrency: 20, discard: true }
+          )
+          killer.interruptUnsafe()
+          assert.isAbove(terminated, 2)
+          const recorded = (yield* db.listSteps("r")).map(({ name }) => name)
+          assert.deepStrictEqual(recorded.toSorted(), steps.toSorted())
+        }).pipe(Effect.provide(Postgres.layer({ url })))
+      }),
+    60_000
+  )
 })
 
 describe("the worker's session", () => {

@@ -35,7 +35,7 @@ const schedules = async (count, seconds) => {
   return ticks
 }
 
-DBOS.setConfig({ name: "bench", systemDatabaseUrl: process.argv[2], logLevel: "error" })
+DBOS.setConfig({ name: "bench", systemDatabaseUrl: process.argv[2], logLevel: "error", schedulerPollingIntervalMs: 1000 })
 await DBOS.launch()
 
 const reply = (value) => process.stdout.write(`${JSON.stringify(value)}\n`)

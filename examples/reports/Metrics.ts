@@ -9,15 +9,17 @@ export const Metric = Schema.Struct({ at: Schema.DateTimeUtc, value: Schema.Fini
 export type Metric = typeof Metric.Type
 
 /** The metrics of a type ("all" for every type) from `from` up to, not including, `to`, oldest first. */
-export const between = Effect.fn("Metrics.between")(function*(metricType: string, from: DateTime.Utc, to: DateTime.Utc) {
-  const sql = yield* SqlClient
-  const rows = yield* sql<{ at: Date; value: number }>`
+export const between = Effect.fn("Metrics.between")(
+  function*(metricType: string, from: DateTime.Utc, to: DateTime.Utc) {
+    const sql = yield* SqlClient
+    const rows = yield* sql<{ at: Date; value: number }>`
     select at, value from metrics
     where at >= ${DateTime.toDateUtc(from)} and at < ${DateTime.toDateUtc(to)}
       and (metric_type = ${metricType} or ${metricType} = 'all')
     order by at`
-  return rows.map(({ at, value }): Metric => ({ at: DateTime.fromDateUnsafe(at), value }))
-})
+    return rows.map(({ at, value }): Metric => ({ at: DateTime.fromDateUnsafe(at), value }))
+  }
+)
 
 /** Notes a measurement made now. */
 export const note = Effect.fn("Metrics.note")(function*(metricType: string, value: number) {

@@ -57,16 +57,18 @@ const send = Effect.fn("send")(function*(report: Summary, recipients: ReadonlyAr
 })
 
 /** The body, as a layer. */
-export const ReportLive = Report.toLayer(Effect.fn("report")(function*({ context, scheduledAt }) {
-  const { lookbackHours, metricType, recipients, reportType } = context
-  const from = DateTime.subtract(scheduledAt, { hours: lookbackHours })
-  const metrics = yield* Step.transaction("get_metrics", Metrics.between(metricType, from, scheduledAt), {
-    success: Schema.Array(Metrics.Metric)
+export const ReportLive = Report.toLayer(
+  Effect.fn("report")(function*({ context, scheduledAt }) {
+    const { lookbackHours, metricType, recipients, reportType } = context
+    const from = DateTime.subtract(scheduledAt, { hours: lookbackHours })
+    const metrics = yield* Step.transaction("get_metrics", Metrics.between(metricType, from, scheduledAt), {
+      success: Schema.Array(Metrics.Metric)
+    })
+    const report = yield* Step.run("generate_report", summarize(reportType, metricType, scheduledAt, metrics), {
+      success: Summary,
+      error: NoData
+    })
+    yield* Step.run("send_report", send(report, recipients), { retry: Step.backoff({ times: 3 }) })
+    return report
   })
-  const report = yield* Step.run("generate_report", summarize(reportType, metricType, scheduledAt, metrics), {
-    success: Summary,
-    error: NoData
-  })
-  yield* Step.run("send_report", send(report, recipients), { retry: Step.backoff({ times: 3 }) })
-  return report
-}))
+)

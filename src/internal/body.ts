@@ -38,9 +38,7 @@ const runBody = Effect.fnUntraced(function*<A, E>(execution: Execution, body: Ef
     : yield* Effect.forkChild(watchDeadline(execution, deadline), { startImmediately: true })
   const exit = yield* Fiber.await(fiber)
   watch?.interruptUnsafe()
-  const { ending } = execution
-  if (ending !== undefined && ending !== "TimedOut") return yield* Effect.interrupt
-  return exit
+  return execution.stopped ? yield* Effect.interrupt : exit
 })
 
 /** What the body's exit means for the run. */
@@ -49,8 +47,10 @@ const outcomeOf = <A, E>(
   exit: Exit.Exit<A, E>,
   codecs: Pick<Codecs<never, A, E>, "success" | "error">
 ): Outcome.Outcome => {
+  if (execution.refusal !== undefined) return Outcome.fromDefect(execution.refusal)
   if (execution.ending === "TimedOut") return Outcome.timedOut
   if (Exit.isSuccess(exit) && execution.undone) {
+    if (execution.expired) return Outcome.timedOut
     const reason = "the run failed before and its undo steps have begun, but replayed it succeeds"
     return Outcome.fromDefect(new NonDeterminism({ runId: execution.run.id, step: "", reason }))
   }
@@ -104,5 +104,5 @@ export const undo = Effect.fnUntraced(function*(execution: Execution): Effect.fn
   const fiber = yield* Effect.forkChild(undoAll(execution))
   execution.attach(fiber)
   yield* Fiber.await(fiber)
-  if (execution.ending !== undefined) return yield* Effect.interrupt
+  if (execution.stopped) return yield* Effect.interrupt
 })

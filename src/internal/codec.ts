@@ -11,7 +11,11 @@ export type Json = string | number | boolean | null | ReadonlyArray<Json> | { re
 export type Jsonable<A> = A extends string | number | boolean | null ? A
   : A extends bigint | symbol | ((...args: any) => any) ? never
   : A extends ReadonlyArray<unknown> ? { readonly [K in keyof A]: Jsonable<A[K]> }
-  : A extends object ? { readonly [K in keyof A]: K extends symbol ? never : Jsonable<Exclude<A[K], undefined>> }
+  : A extends object ? {
+      readonly [K in keyof A]: K extends symbol ? never
+        // A member that may be absent may be `undefined` as well: it reads the same when it comes back.
+        : Jsonable<Exclude<A[K], undefined>> | ({} extends Pick<A, K> ? undefined : never)
+    }
   : never
 
 /** Whether every value of `A` can be stored without a schema: plain JSON, or no value at all. */

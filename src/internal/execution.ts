@@ -8,9 +8,12 @@ import type { ClaimedRun, Lease, NewStepRecord, StepId, StepRecord, SystemDb } f
 import { Occurrences } from "./occurrences.ts"
 
 /**
- * Why the engine ended an execution before its body did. Only after `TimedOut` is there anything left to record.
+ * Why an execution was ended before its body did. After `TimedOut` and `Refused` (it is not deterministic) the run has failed;
+ * after any other there is nothing left to record.
  */
-export type Ending = "Suspended" | "Cancelled" | "Lost" | "Released" | "TimedOut"
+export type Ending = "Suspended" | "Cancelled" | "Lost" | "Released" | "TimedOut" | "Refused"
+
+const isFailure = (ending: Ending): boolean => ending === "TimedOut" || ending === "Refused"
 
 /** What an execution needs of the worker it runs on. */
 export interface Host {
@@ -57,6 +60,8 @@ export class Execution {
   /** Whether undo steps have run already, so that the run cannot succeed any more. */
   readonly undone: boolean
   ending: Ending | undefined = undefined
+  /** Why the body was refused. */
+  refusal: NonDeterminism | undefined = undefined
   body: Fiber.Fiber<unknown, unknown> | undefined = undefined
   readonly #recorded = new Map<string, StepRecord>()
   readonly #occurrences = new Occurrences()
@@ -64,6 +69,7 @@ export class Execution {
   #ahead = 0
   #deadline: number | null
   #expired = false
+  #settled = false
   #looks = 0
   /** Operations under way that would be lost with the fiber; waits do not count. */
   #inFlight = 0
@@ -97,6 +103,11 @@ export class Execution {
     return this.body === undefined || this.body.pollUnsafe() !== undefined
   }
 
+  /** Whether the deadline has come, while the body was at work. */
+  get expired(): boolean {
+    return this.#expired
+  }
+
   /** Names the fiber that `end` stops, before it begins. */
   attach(fiber: Fiber.Fiber<unknown, unknown>): void {
     this.body = fiber
@@ -104,11 +115,16 @@ export class Execution {
     if (this.ending !== undefined) fiber.interruptUnsafe()
   }
 
-  /** Stops the body for a reason of the engine's. The first reason counts, but a time-out gives way to any other. */
+  /** Stops the body. The first reason counts, but a failure gives way to what leaves nothing to record. */
   end(reason: Ending): void {
-    if (this.ending !== undefined && this.ending !== "TimedOut") return
+    if (this.ending !== undefined && (isFailure(reason) || !isFailure(this.ending))) return
     this.ending = reason
     this.body?.interruptUnsafe()
+  }
+
+  /** Whether the body was stopped, and not by a failure. */
+  get stopped(): boolean {
+    return this.ending !== undefined && !isFailure(this.ending)
   }
 
   /**
@@ -127,7 +143,8 @@ export class Execution {
   settle(): void {
     this.#deadline = null
     this.#expired = false
-    if (this.ending === "TimedOut") this.ending = undefined
+    this.#settled = true
+    if (!this.stopped) this.ending = undefined
   }
 
   /** Says that the execution is over; true when its slot is not its own any more. */
@@ -145,11 +162,11 @@ export class Execution {
   ): StepId {
     const step = fiber.getRef(CurrentStep)
     if (step !== undefined) {
-      throw this.#refusal(name, `it is used inside step ${step.name}; only the body has steps and durable waits`)
+      throw this.#refuse(name, `it is used inside step ${step.name}; only the body has steps and durable waits`)
     }
     const id = this.#occurrences.next(fiber, name, key)
     if (id === undefined) {
-      throw this.#refusal(
+      throw this.#refuse(
         name,
         `the same name is used by concurrent branches, whose order can differ on replay; ${remedy}`
       )
@@ -162,7 +179,7 @@ export class Execution {
     const record = this.#recorded.get(label(id))
     if (record === undefined) return undefined
     if (record.kind !== kind) {
-      throw this.#refusal(
+      throw this.#refuse(
         id.name,
         `it is recorded as a ${record.kind} and now used as a ${kind}; the body must not change under a run`
       )
@@ -172,14 +189,28 @@ export class Execution {
     return record
   }
 
-  #refusal(step: string, reason: string): NonDeterminism {
-    return new NonDeterminism({ runId: this.run.id, step, reason })
+  /** Fails the run, so that no handler and no race hides it. An undo step fails alone. */
+  #refuse(step: string, reason: string): NonDeterminism {
+    const refusal = new NonDeterminism({ runId: this.run.id, step, reason })
+    if (!this.#settled) {
+      this.refusal ??= refusal
+      this.end("Refused")
+    }
+    return refusal
   }
 
   /** Whether the next operation that is not recorded must not begin. */
   #mustStop(): boolean {
     if (this.#expired) this.end("TimedOut")
     return this.ending !== undefined
+  }
+
+  /**
+   * Lets the branches beside this one come to the same point first, should the fiber be one of several: a name they share is
+   * refused then, however fast the store is.
+   */
+  besides<A, E, R>(fiber: Fiber.Fiber<unknown, unknown>, effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return fiber === this.body ? effect : Effect.andThen(Effect.yieldNow, effect)
   }
 
   /** Runs what is not recorded yet, unless the execution is to stop. */
@@ -194,7 +225,7 @@ export class Execution {
       this.#occurrences.enter(fiber, id)
       this.#balance()
       return Effect.ensuring(
-        restore(live),
+        restore(this.besides(fiber, live)),
         Effect.sync(() => {
           this.#inFlight--
           this.#occurrences.leave(id)

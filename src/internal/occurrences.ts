@@ -1,9 +1,10 @@
 /**
  * Gives every step its occurrence, and refuses a name whose order cannot be relied on.
  *
- * Uses of one name are in order when they happen in one fiber, in a fiber and one that it forks afterwards or that has ended,
- * or in fibers of which one had ended before the other was forked. That covers loops, retries and timeouts. Uses in fibers
- * that live at the same time are in no order: on replay the first could become the second, and get its result.
+ * Uses of one name are in order when they happen in one fiber; in a fiber and one that it forks afterwards, or that has ended;
+ * or in two fibers of which one has ended, and had done with the name before the other was forked. That covers loops, retries
+ * and timeouts. Uses in fibers that live at the same time are in no order: on replay the first could become the second, and
+ * get its result.
  */
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
@@ -14,8 +15,6 @@ import type { StepId } from "../SystemDb.ts"
 interface Branch {
   readonly fiber: Fiber.Fiber<unknown, unknown>
   readonly parent: Branch | undefined
-  /** The newest fiber id when the fiber ended: fibers with a greater id were forked afterwards. */
-  endedAt: number | undefined
 }
 
 const CurrentBranch = Context.Reference<Branch | undefined>("effect-durable/CurrentBranch", {
@@ -34,22 +33,23 @@ const newestFiberId = (): number => Effect.runFork(Effect.void).id
 
 interface User {
   readonly branch: Branch
-  /** The newest fiber id at the latest use: fibers with a greater id were forked afterwards. */
+  /** The newest fiber id when its latest use ended: fibers with a greater id were forked afterwards. */
   usedAt: number
 }
 
 interface Usage {
   count: number
-  /** The fiber with a use that has not ended, if any. */
-  busy: Fiber.Fiber<unknown, unknown> | undefined
+  /** The one with a use that has not ended, if any. */
+  busy: User | undefined
   users: Array<User>
 }
+
+const hasEnded = ({ fiber }: Branch): boolean => fiber.pollUnsafe() !== undefined
 
 const inOrder = ({ branch: earlier, usedAt }: User, branch: Branch): boolean => {
   if (earlier === branch) return true
   if (descendsFrom(branch, earlier)) return usedAt < branch.fiber.id
-  if (earlier.endedAt === undefined) return false
-  return descendsFrom(earlier, branch) || earlier.endedAt < branch.fiber.id
+  return hasEnded(earlier) && (descendsFrom(earlier, branch) || usedAt < branch.fiber.id)
 }
 
 /** The occurrences of one execution of a run. */
@@ -62,12 +62,8 @@ export class Occurrences {
     const inherited = fiber.getRef(CurrentBranch)
     let branch = this.#branches.get(fiber)
     if (branch === undefined) {
-      const made: Branch = { fiber, parent: inherited, endedAt: undefined }
-      fiber.addObserver(() => {
-        made.endedAt = newestFiberId()
-      })
-      this.#branches.set(fiber, made)
-      branch = made
+      branch = { fiber, parent: inherited }
+      this.#branches.set(fiber, branch)
     }
     // The mark is gone when the region of a provided service ends in which it was made.
     if (inherited !== branch) fiber.setContext(Context.add(fiber.context, CurrentBranch, branch))
@@ -83,31 +79,32 @@ export class Occurrences {
       usage = { count: 0, busy: undefined, users: [] }
       this.#usages.set(label, usage)
     }
-    if (usage.busy !== undefined && usage.busy !== fiber) return undefined
+    if (usage.busy !== undefined && usage.busy.branch !== branch) return undefined
     if (!usage.users.every((user) => inOrder(user, branch))) return undefined
-    this.#enlist(usage, branch)
+    this.#enlist(usage, branch).usedAt = newestFiberId()
     usage.count++
     return { name, key, occurrence: usage.count }
   }
 
   /** Says that a use is under way until `leave`, so that one that starts meanwhile in another fiber is refused. */
   enter(fiber: Fiber.Fiber<unknown, unknown>, id: StepId): void {
-    this.#usages.get(`${id.name}\0${id.key}`)!.busy = fiber
+    const usage = this.#usages.get(`${id.name}\0${id.key}`)!
+    usage.busy = this.#enlist(usage, this.branch(fiber))
   }
 
   leave(id: StepId): void {
-    this.#usages.get(`${id.name}\0${id.key}`)!.busy = undefined
+    const usage = this.#usages.get(`${id.name}\0${id.key}`)!
+    if (usage.busy !== undefined) usage.busy.usedAt = newestFiberId()
+    usage.busy = undefined
   }
 
-  #enlist(usage: Usage, branch: Branch): void {
-    const usedAt = newestFiberId()
+  #enlist(usage: Usage, branch: Branch): User {
     const known = usage.users.find((user) => user.branch === branch)
-    if (known !== undefined) {
-      known.usedAt = usedAt
-      return
-    }
+    if (known !== undefined) return known
     // Siblings that ended in turn say together no more than the last of them, so a loop does not grow the list.
-    usage.users = usage.users.filter(({ branch: other }) => other.endedAt === undefined || other.parent !== branch.parent)
-    usage.users.push({ branch, usedAt })
+    usage.users = usage.users.filter(({ branch: other }) => !hasEnded(other) || other.parent !== branch.parent)
+    const user: User = { branch, usedAt: 0 }
+    usage.users.push(user)
+    return user
   }
 }

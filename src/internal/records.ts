@@ -170,10 +170,12 @@ export interface ScheduleRow extends NewSchedule {
  * @category models
  * @since 0.1.0
  */
-export type DueSchedule = Pick<
-  ScheduleRow,
-  "name" | "workflow" | "cron" | "timeZone" | "policies" | "revision"
-> & { readonly nextAt: number }
+export type DueSchedule =
+  & Pick<
+    ScheduleRow,
+    "name" | "workflow" | "cron" | "timeZone" | "policies" | "revision"
+  >
+  & { readonly nextAt: number }
 
 /**
  * A tick to turn into a run.

@@ -11,13 +11,11 @@ type Store = SystemDb["Service"]
 /** 8 MB of JSON text, in UTF-8. */
 export const defaultMaxValueBytes = 8 * 1024 * 1024
 
-const intercepted =
-  <Args extends ReadonlyArray<any>, A, E, R>(
-    method: keyof Store,
-    call: (...args: Args) => Effect.Effect<A, E, R>
-  ) =>
-  (...args: Args): Effect.Effect<A, E, R> =>
-    Effect.withFiber((fiber) => fiber.getRef(Interceptor)(method, call(...args)))
+const intercepted = <Args extends ReadonlyArray<any>, A, E, R>(
+  method: keyof Store,
+  call: (...args: Args) => Effect.Effect<A, E, R>
+) =>
+(...args: Args): Effect.Effect<A, E, R> => Effect.withFiber((fiber) => fiber.getRef(Interceptor)(method, call(...args)))
 
 /** Wraps a store's methods; what an implementation's layer provides is always sealed. */
 export const seal = (store: Store, options: { readonly maxValueBytes: number }): Store => {
@@ -30,8 +28,9 @@ export const seal = (store: Store, options: { readonly maxValueBytes: number }):
   }
   const checked = <A, E, R>(refusal: ValueTooLarge | undefined, call: Effect.Effect<A, E, R>) =>
     refusal === undefined ? call : Effect.fail(refusal)
-  const stepTooLarge = (step: { readonly name: string; readonly outcome: string | null; readonly errors: string | null }) =>
-    oversized(`outcome of step ${step.name}`, step.outcome) ?? oversized(`errors of step ${step.name}`, step.errors)
+  const stepTooLarge = (
+    step: { readonly name: string; readonly outcome: string | null; readonly errors: string | null }
+  ) => oversized(`outcome of step ${step.name}`, step.outcome) ?? oversized(`errors of step ${step.name}`, step.errors)
 
   return {
     now: Effect.withFiber((fiber) => fiber.getRef(Interceptor)("now", store.now)),

@@ -5,7 +5,8 @@ import * as Random from "effect/Random"
 
 const hex = (value: number, digits: number): string => value.toString(16).padStart(digits, "0")
 
-const below = (bits: number): Effect.Effect<number> => Effect.map(Random.next, (fraction) => Math.floor(fraction * 2 ** bits))
+const below = (bits: number): Effect.Effect<number> =>
+  Effect.map(Random.next, (fraction) => Math.floor(fraction * 2 ** bits))
 
 export const v7: Effect.Effect<string> = Effect.gen(function*() {
   const time = hex(yield* Clock.currentTimeMillis, 12)

@@ -1,13 +1,13 @@
 // The application that the crash tests start in processes of their own: `node application.ts <url> <name> <leaseMillis>`.
 import * as NodeRuntime from "@effect/platform-node/NodeRuntime"
+import * as Engine from "effect-durable/Engine"
+import * as Postgres from "effect-durable/Postgres"
+import * as Step from "effect-durable/Step"
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
 import { SqlClient } from "effect/sql/SqlClient"
-import * as Engine from "effect-durable/Engine"
-import * as Postgres from "effect-durable/Postgres"
-import * as Step from "effect-durable/Step"
 import { Job, stepsPerJob, Tick } from "./definitions.ts"
 
 const insertEffect = Effect.fnUntraced(function*(run: number, step: number) {

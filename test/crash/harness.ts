@@ -1,10 +1,10 @@
 // Real processes on a real server, and what the tests ask of both.
+import * as Postgres from "effect-durable/Postgres"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as EffectSchedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { SqlClient } from "effect/sql/SqlClient"
-import * as Postgres from "effect-durable/Postgres"
 import { type ChildProcess, spawn } from "node:child_process"
 import { once } from "node:events"
 import { fileURLToPath } from "node:url"

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
+import { SystemDb } from "effect-durable/SystemDb"
 import * as Effect from "effect/Effect"
 import { SqlClient } from "effect/sql/SqlClient"
-import { SystemDb } from "effect-durable/SystemDb"
 import { freshDatabase } from "../support/postgres.ts"
 import { Job, stepsPerJob } from "./definitions.ts"
 import { client, settle, signal, startProcess } from "./harness.ts"
@@ -51,20 +51,24 @@ const assertEvidence = Effect.map(evidence, (facts) => {
 })
 
 describe("takeover", () => {
-  it.live("runs of a process killed with kill -9 complete in the others, and no recorded step runs again", () =>
-    Effect.gen(function*() {
-      const { url } = yield* freshDatabase
-      yield* Effect.gen(function*() {
-        const victims = yield* Effect.all([startProcess(url), startProcess(url), startProcess(url)], {
-          concurrency: "unbounded"
-        })
-        yield* startJobs
-        yield* settle(effectsBegun(jobs + 10))
-        yield* signal(victims[0], "SIGKILL")
-        yield* settle(allSucceeded)
-        yield* assertEvidence
-      }).pipe(Effect.scoped, Effect.provide(client(url)))
-    }), 120_000)
+  it.live(
+    "runs of a process killed with kill -9 complete in the others, and no recorded step runs again",
+    () =>
+      Effect.gen(function*() {
+        const { url } = yield* freshDatabase
+        yield* Effect.gen(function*() {
+          const victims = yield* Effect.all([startProcess(url), startProcess(url), startProcess(url)], {
+            concurrency: "unbounded"
+          })
+          yield* startJobs
+          yield* settle(effectsBegun(jobs + 10))
+          yield* signal(victims[0], "SIGKILL")
+          yield* settle(allSucceeded)
+          yield* assertEvidence
+        }).pipe(Effect.scoped, Effect.provide(client(url)))
+      }),
+    120_000
+  )
 
   it.live("a process stopped past its lease records nothing when it continues", () =>
     Effect.gen(function*() {
@@ -89,20 +93,24 @@ describe("takeover", () => {
       }).pipe(Effect.scoped, Effect.provide(client(url)))
     }), 120_000)
 
-  it.live("a process that is asked to stop hands its runs back, and another continues them", () =>
-    Effect.gen(function*() {
-      const { url } = yield* freshDatabase
-      yield* Effect.gen(function*() {
-        const db = yield* SystemDb
-        const first = yield* startProcess(url)
-        yield* startJobs
-        yield* settle(effectsBegun(jobs))
-        yield* signal(first, "SIGTERM")
-        const left = yield* db.listRuns({ status: ["Running"] }, { limit: 1, after: null })
-        assert.deepStrictEqual(left, [])
-        yield* startProcess(url)
-        yield* settle(allSucceeded)
-        yield* assertEvidence
-      }).pipe(Effect.scoped, Effect.provide(client(url)))
-    }), 120_000)
+  it.live(
+    "a process that is asked to stop hands its runs back, and another continues them",
+    () =>
+      Effect.gen(function*() {
+        const { url } = yield* freshDatabase
+        yield* Effect.gen(function*() {
+          const db = yield* SystemDb
+          const first = yield* startProcess(url)
+          yield* startJobs
+          yield* settle(effectsBegun(jobs))
+          yield* signal(first, "SIGTERM")
+          const left = yield* db.listRuns({ status: ["Running"] }, { limit: 1, after: null })
+          assert.deepStrictEqual(left, [])
+          yield* startProcess(url)
+          yield* settle(allSucceeded)
+          yield* assertEvidence
+        }).pipe(Effect.scoped, Effect.provide(client(url)))
+      }),
+    120_000
+  )
 })

@@ -1,7 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Schedule from "effect-durable/Schedule"
 import * as Effect from "effect/Effect"
 import { SqlClient } from "effect/sql/SqlClient"
-import * as Schedule from "effect-durable/Schedule"
 import { freshDatabase } from "../support/postgres.ts"
 import { Tick } from "./definitions.ts"
 import { client, settle, signal, startProcess } from "./harness.ts"
@@ -39,21 +39,25 @@ const pauseAndSettle = Effect.gen(function*() {
 })
 
 describe("ticks", () => {
-  it.live("three processes fire every tick exactly once, also while one of them is killed and replaced", () =>
-    Effect.gen(function*() {
-      const { url } = yield* freshDatabase
-      yield* Effect.gen(function*() {
-        const [first] = yield* Effect.all([startProcess(url), startProcess(url), startProcess(url)], {
-          concurrency: "unbounded"
-        })
-        yield* applyAll
-        yield* settle(fired(6))
-        yield* signal(first, "SIGKILL")
-        yield* settle(fired(12))
-        yield* startProcess(url)
-        yield* settle(fired(18))
-        yield* pauseAndSettle
-        for (const name of names) yield* assertUnbroken(name, 18)
-      }).pipe(Effect.scoped, Effect.provide(client(url)))
-    }), 120_000)
+  it.live(
+    "three processes fire every tick exactly once, also while one of them is killed and replaced",
+    () =>
+      Effect.gen(function*() {
+        const { url } = yield* freshDatabase
+        yield* Effect.gen(function*() {
+          const [first] = yield* Effect.all([startProcess(url), startProcess(url), startProcess(url)], {
+            concurrency: "unbounded"
+          })
+          yield* applyAll
+          yield* settle(fired(6))
+          yield* signal(first, "SIGKILL")
+          yield* settle(fired(12))
+          yield* startProcess(url)
+          yield* settle(fired(18))
+          yield* pauseAndSettle
+          for (const name of names) yield* assertUnbroken(name, 18)
+        }).pipe(Effect.scoped, Effect.provide(client(url)))
+      }),
+    120_000
+  )
 })

@@ -95,14 +95,14 @@ describe("beside an oracle that looks at every second", () => {
     "occurrences around clock changes are the same",
     [Generate.expression, Generate.int(0, changes.length - 1)],
     ([expression, index]) => Effect.sync(() => agrees(expression, index)),
-    { timeout: 120_000, arbitrary: { runs: 300 } }
+    { timeout: 120_000, arbitrary: { runs: 200 } }
   )
 
   it.effect.prop(
     "expressions for every day show the same at every change",
     [Generate.time, Generate.int(0, changes.length - 1)],
     ([time, index]) => Effect.sync(() => agrees(`${time} * * *`, index)),
-    { timeout: 120_000, arbitrary: { runs: 400 } }
+    { timeout: 120_000, arbitrary: { runs: 200 } }
   )
 
   it.effect.prop(
@@ -115,7 +115,7 @@ describe("beside an oracle that looks at every second", () => {
           fold: (["first", "second", "both"] as const)[rules % 3]!
         })
       ),
-    { timeout: 120_000, arbitrary: { runs: 400 } }
+    { timeout: 120_000, arbitrary: { runs: 200 } }
   )
 
   it.effect.prop(
@@ -135,7 +135,7 @@ describe("beside an oracle that looks at every second", () => {
         assert.deepStrictEqual([...Cron.occurrences(parsed.success, range)], expected)
         assert.strictEqual(Cron.count(parsed.success, range), expected.length)
       }),
-    { timeout: 120_000, arbitrary: { runs: 300 } }
+    { timeout: 120_000, arbitrary: { runs: 200 } }
   )
 
   it.effect.prop(

@@ -203,11 +203,13 @@ export const ownUntil = (s: Search, segment: Segment): number =>
     ? Math.min(segment.end + segment.offset, segment.repeatedFrom)
     : segment.end + segment.offset
 
-/** The first occurrence from an instant on, or NaN. */
-const occurrenceFrom = (s: Search, instant: number): number => {
-  // `found` is the first local time from `searched` on that matches; both stay true in later segments.
-  let searched = Infinity
-  let found = -Infinity
+/**
+ * The first occurrence from an instant on, or NaN. `known` is the first local time from `knownFrom` on that matches: that stays
+ * true whatever the segment, and saves most searches of the segments before it.
+ */
+const occurrenceFrom = (s: Search, instant: number, knownFrom: number, known: number): number => {
+  let searched = knownFrom
+  let found = known
   for (let from = instant; from <= maxInstant; from = s.segment.end) {
     const segment = s.segment = s.zone.segmentAt(from)
     const local = from + segment.offset
@@ -224,11 +226,10 @@ const occurrenceFrom = (s: Search, instant: number): number => {
   return NaN
 }
 
-/** The last occurrence up to an instant, or NaN. */
-const occurrenceUntil = (s: Search, instant: number): number => {
-  // `found` is the last local time up to `searched` that matches; both stay true in earlier segments.
-  let searched = -Infinity
-  let found = Infinity
+/** The last occurrence up to an instant, or NaN. `known` is the last local time up to `knownUntil` that matches. */
+const occurrenceUntil = (s: Search, instant: number, knownUntil: number, known: number): number => {
+  let searched = knownUntil
+  let found = known
   for (let until = instant; until >= minInstant; until = s.segment.start - 1) {
     const segment = s.segment = s.zone.segmentAt(until)
     const last = Math.min(until + segment.offset, ownUntil(s, segment) - 1)
@@ -248,21 +249,23 @@ const occurrenceUntil = (s: Search, instant: number): number => {
 /** The first occurrence after an instant in milliseconds, or NaN when there is none until the end of the year 9999. */
 export const nextMillis = (s: Search, after: number): number => {
   const from = Math.floor(after / 1000) + 1
-  const segment = s.segment
-  if (from >= segment.calmFrom) {
-    const found = localFrom(s, from + segment.offset) - segment.offset
-    if (found < segment.calmUntil) return found * 1000
+  const { calmFrom, calmUntil, offset } = s.segment
+  if (from >= calmFrom && from < calmUntil) {
+    const found = localFrom(s, from + offset)
+    if (found - offset < calmUntil) return (found - offset) * 1000
+    return occurrenceFrom(s, from, from + offset, found) * 1000
   }
-  return occurrenceFrom(s, from < minInstant ? minInstant : from) * 1000
+  return occurrenceFrom(s, from < minInstant ? minInstant : from, Infinity, -Infinity) * 1000
 }
 
 /** The last occurrence before an instant in milliseconds, or NaN when there is none since the start of the year 1. */
 export const prevMillis = (s: Search, before: number): number => {
   const until = Math.ceil(before / 1000) - 1
-  const segment = s.segment
-  if (until < segment.calmUntil) {
-    const found = localUntil(s, until + segment.offset) - segment.offset
-    if (found >= segment.calmFrom) return found * 1000
+  const { calmFrom, calmUntil, offset } = s.segment
+  if (until < calmUntil && until >= calmFrom) {
+    const found = localUntil(s, until + offset)
+    if (found - offset >= calmFrom) return (found - offset) * 1000
+    return occurrenceUntil(s, until, until + offset, found) * 1000
   }
-  return occurrenceUntil(s, until > maxInstant ? maxInstant : until) * 1000
+  return occurrenceUntil(s, until > maxInstant ? maxInstant : until, -Infinity, Infinity) * 1000
 }

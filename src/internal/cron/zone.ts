@@ -62,6 +62,9 @@ export class Zone {
   readonly #format: Intl.DateTimeFormat
   readonly #always: Segment | undefined
   readonly #blocks = new Map<number, ReadonlyArray<Segment>>()
+  /** The block looked at last, as the next look is mostly into the same. */
+  #last = NaN
+  #lastBlock: ReadonlyArray<Segment> = []
 
   constructor(name: string, format: Intl.DateTimeFormat) {
     this.name = name
@@ -73,15 +76,22 @@ export class Zone {
   /** The segment an instant is in. Costs about a millisecond in a block that nobody asked for yet. */
   segmentAt(instant: number): Segment {
     if (this.#always !== undefined) return this.#always
-    const number = Math.floor(instant / blockLength)
+    const block = this.#blockOf(Math.floor(instant / blockLength))
+    let index = 0
+    while (block[index]!.end <= instant) index++
+    return block[index]!
+  }
+
+  #blockOf(number: number): ReadonlyArray<Segment> {
+    if (number === this.#last) return this.#lastBlock
     let block = this.#blocks.get(number)
     if (block === undefined) {
       block = this.#survey(number * blockLength)
       this.#blocks.set(number, block)
     }
-    let index = 0
-    while (block[index]!.end <= instant) index++
-    return block[index]!
+    this.#last = number
+    this.#lastBlock = block
+    return block
   }
 
   /** Reads an offset such as `GMT-00:44:30`; there is none of seconds in most, and the numbers have two digits. */

@@ -96,7 +96,13 @@ const reconcileEveryPolls = 5
 const largestClaim = 500
 
 /** Claims runs whenever there may be some: on a signal, when the next one wakes, and at every poll. */
-export const claimRuns = (db: Store, settings: Settings, worker: Worker, signal: Signal, doubt: { current: boolean }) => {
+export const claimRuns = (
+  db: Store,
+  settings: Settings,
+  worker: Worker,
+  signal: Signal,
+  doubt: { current: boolean }
+) => {
   let reconcileAt: number | undefined
   const beInDoubt = () => {
     doubt.current = true

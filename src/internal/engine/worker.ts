@@ -99,11 +99,6 @@ export class Worker {
     return [...this.#bodies.keys()]
   }
 
-  /** The runs executed here now; for a look at what the worker has forgotten, or has not. */
-  get active(): ReadonlyArray<string> {
-    return [...this.#active.keys()]
-  }
-
   /** Every run that is, or may be about to be, executed here. */
   get held(): Held {
     const executions = Array.from(this.#active.values(), ({ execution }) => execution)
@@ -121,7 +116,9 @@ export class Worker {
   reserve(workflow: string, runId: string): Reservation | undefined {
     const worker = this.id
     // A run that began while the comparison is under way would look like one that was forgotten.
-    if (worker === undefined || this.reconciling || this.#slots.free === 0 || !this.#bodies.has(workflow)) return undefined
+    if (worker === undefined || this.reconciling || this.#slots.free === 0 || !this.#bodies.has(workflow)) {
+      return undefined
+    }
     if (this.#active.has(runId) || this.#reserved.has(runId)) return undefined
     this.#reserved.add(runId)
     this.#slots.take()
@@ -276,7 +273,9 @@ export class Worker {
     const { run } = execution
     const written = (end: End) =>
       waitOut(this.#db.finish(execution.lease, end)).pipe(
-        Effect.andThen(Metric.update(Metric.withAttributes(runsEnded, { workflow: run.workflow, status: end.status }), 1)),
+        Effect.andThen(
+          Metric.update(Metric.withAttributes(runsEnded, { workflow: run.workflow, status: end.status }), 1)
+        ),
         Effect.as<Ended>({ ...end, attempt: run.attempt })
       )
     return written(end).pipe(

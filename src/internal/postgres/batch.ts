@@ -6,7 +6,6 @@
  * step is refused, or waits for this commit, and the new owner reads the step.
  */
 
-
 import type { Lease, NewRun, NewStepRecord } from "../records.ts"
 import { texts } from "./database.ts"
 import type { Tables } from "./names.ts"
@@ -44,9 +43,6 @@ export const weightOf = (fact: Fact): number => {
       return 0
   }
 }
-
-
-
 
 const instant = (millis: number | null): string | null =>
   // Five digits or more of a year are not ISO for Postgres, and no clock gets there.

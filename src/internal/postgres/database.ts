@@ -64,7 +64,8 @@ export const queryOnce = <Row extends object>(
   method: string,
   text: string,
   params: ReadonlyArray<unknown>
-): Effect.Effect<ReadonlyArray<Row>, StoreError> => Effect.mapError(db.sql.unsafe<Row>(text, params), storeError(method))
+): Effect.Effect<ReadonlyArray<Row>, StoreError> =>
+  Effect.mapError(db.sql.unsafe<Row>(text, params), storeError(method))
 
 /** The same, waiting out an absent store for `retryForMillis`; not inside of a transaction, which is lost with its connection. */
 export const query = <Row extends object>(

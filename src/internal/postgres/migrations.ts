@@ -107,6 +107,9 @@ export const migrate = (sql: SqlClient, t: Tables): Effect.Effect<void, SqlError
     if (found > newest) return yield* new SchemaTooNew({ schema: t.schema, found, supported: newest })
     for (const migration of migrations.filter(({ version }) => version > found)) {
       for (const statement of migration.statements(t)) yield* sql.unsafe(statement)
-      yield* sql.unsafe(`insert into ${t.migrations} (version, name) values ($1, $2)`, [migration.version, migration.name])
+      yield* sql.unsafe(`insert into ${t.migrations} (version, name) values ($1, $2)`, [
+        migration.version,
+        migration.name
+      ])
     }
   }))

@@ -27,7 +27,9 @@ export const tables = (schema: string): Effect.Effect<Tables, InvalidInput> => {
     return Effect.fail(
       new InvalidInput({
         field: "schema",
-        reason: `must be lower-case letters, digits and _, at most ${longestName}, and this one is ${JSON.stringify(schema)}`
+        reason: `must be lower-case letters, digits and _, at most ${longestName}, and this one is ${
+          JSON.stringify(schema)
+        }`
       })
     )
   }

@@ -13,9 +13,23 @@ const millis = (instant: Date | null): number | null => instant === null ? null 
 export const runColumns = (alias: string): string => {
   const c = (name: string, as = name) => `${alias}.${name}${as === name ? "" : ` as "${as}"`}`
   return [
-    c("id"), c("workflow"), c("status"), c("payload"), c("outcome"), c("owner"), c("epoch"), c("attempt"),
-    c("wake_at", "wakeAt"), c("deadline"), c("timeout_millis", "timeoutMillis"), c("schedule"), c("tick"), c("parent"),
-    c("created_at", "createdAt"), c("started_at", "startedAt"), c("finished_at", "finishedAt")
+    c("id"),
+    c("workflow"),
+    c("status"),
+    c("payload"),
+    c("outcome"),
+    c("owner"),
+    c("epoch"),
+    c("attempt"),
+    c("wake_at", "wakeAt"),
+    c("deadline"),
+    c("timeout_millis", "timeoutMillis"),
+    c("schedule"),
+    c("tick"),
+    c("parent"),
+    c("created_at", "createdAt"),
+    c("started_at", "startedAt"),
+    c("finished_at", "finishedAt")
   ].join(", ")
 }
 

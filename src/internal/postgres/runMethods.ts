@@ -4,8 +4,8 @@ import * as Option from "effect/Option"
 import { IllegalTransition, LeaseLost, RunConflict, RunNotFound, type StoreError } from "../../Errors.ts"
 import type { SystemDb } from "../../SystemDb.ts"
 import type { ClaimedRun, Lease, NewRun, NewStepRecord, Started } from "../records.ts"
-import { type Database, inTransaction, isoOf, query, queryOnce, texts, virtualNow } from "./database.ts"
 import type { Compile } from "./batch.ts"
+import { type Database, inTransaction, isoOf, query, queryOnce, texts, virtualNow } from "./database.ts"
 import { type RunRow, type StepRow, toRun, toStep } from "./rows.ts"
 import { statements } from "./runs.ts"
 import type { Waiters } from "./waiters.ts"
@@ -15,8 +15,18 @@ type Store = SystemDb["Service"]
 
 export type RunMethods = Pick<
   Store,
-  | "start" | "claim" | "findRun" | "awaitRun" | "listRuns" | "listSteps" | "cancel" | "recordStep"
-  | "recordStepInTransaction" | "finish" | "suspend" | "release"
+  | "start"
+  | "claim"
+  | "findRun"
+  | "awaitRun"
+  | "listRuns"
+  | "listSteps"
+  | "cancel"
+  | "recordStep"
+  | "recordStepInTransaction"
+  | "finish"
+  | "suspend"
+  | "release"
 >
 
 type Written = ReturnType<typeof statements>["written"]

@@ -11,7 +11,9 @@ export const statements = (t: Tables) => ({
   claim: `
     with clock as (select coalesce($1::timestamptz, now()) as now),
     due as materialized (
-      select id from ${t.runs} where status in (${statusList(Lifecycle.from.claim)}) and wake_at <= (select now from clock)
+      select id from ${t.runs} where status in (${
+    statusList(Lifecycle.from.claim)
+  }) and wake_at <= (select now from clock)
         and workflow = any($2::text[])
       order by wake_at, id limit $3::int for update skip locked),
     claimed as (

@@ -11,8 +11,17 @@ import { statements } from "./schedules.ts"
 
 export type ScheduleMethods = Pick<
   SystemDb["Service"],
-  | "createSchedule" | "applySchedules" | "findSchedule" | "listSchedules" | "pauseSchedule" | "resumeSchedule"
-  | "deleteSchedule" | "dueSchedules" | "fire" | "enqueueTicks" | "triggerSchedule"
+  | "createSchedule"
+  | "applySchedules"
+  | "findSchedule"
+  | "listSchedules"
+  | "pauseSchedule"
+  | "resumeSchedule"
+  | "deleteSchedule"
+  | "dueSchedules"
+  | "fire"
+  | "enqueueTicks"
+  | "triggerSchedule"
 >
 
 const seconds = (millis: number | null): string | null => millis === null ? null : String(millis / 1000)
@@ -58,7 +67,9 @@ const firedOf = (firing: Firing, rows: ReadonlyArray<FiredRow>): Fired => {
   const { name } = firing
   const [row] = rows
   if (row!.what === "moved") {
-    const runs = rows.filter(({ id }) => id !== null).map(({ clockNow, current, firing, what, ...run }) => toRun(run))
+    const runs = rows.filter(({ id }) => id !== null).map((
+      { clockNow: _, current: _current, firing: _firing, what: _what, ...run }
+    ) => toRun(run))
     return { _tag: "Fired", name, runs: runs.sort((a, b) => a.tick! - b.tick!) }
   }
   const current = row!.current === null ? null : { name, ...row!.current }

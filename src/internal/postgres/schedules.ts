@@ -22,7 +22,15 @@ const payload = (scheduledAt: string, context: string): string =>
 
 const runInsert = "id, workflow, payload, status, owner, epoch, wake_at, schedule, tick, created_at, started_at"
 
-const runValues = (options: { readonly id: string; readonly payload: string; readonly owner: string; readonly schedule: string; readonly tick: string }) =>
+const runValues = (
+  options: {
+    readonly id: string
+    readonly payload: string
+    readonly owner: string
+    readonly schedule: string
+    readonly tick: string
+  }
+) =>
   `${options.id}, s.workflow, ${options.payload}, case when ${options.owner} is null then 'Enqueued' else 'Running' end,
    ${options.owner}, case when ${options.owner} is null then 0 else 1 end, case when ${options.owner} is null then now end,
    ${options.schedule}, to_timestamp(${options.tick}), now, case when ${options.owner} is not null then now end`

@@ -27,6 +27,13 @@ export interface Statements {
 
 type Execute = Session["execute"]
 
+/**
+ * The writer's statements find every row by its primary key. The planner cannot know: it takes the arrays for ten rows and a
+ * table that grew since it was last analyzed for a small one.
+ */
+const planning = `select set_config(name, value, false) from (values ('enable_seqscan', 'off'),
+  ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('plan_cache_mode', 'force_generic_plan')) as s(name, value)`
+
 /** That the connection is lost shows at its first use; the second one opens a new one. */
 const again = (effect: Effect.Effect<void, SqlError>): Effect.Effect<void, SqlError> =>
   Effect.retry(effect, { times: 1, while: isAway })
@@ -75,6 +82,7 @@ export const dedicated = Effect.fnUntraced(function*(
     if (open !== undefined) return open.connection
     const scope = yield* Scope.fork(outer)
     const connection = yield* Scope.provide(PgConnection.make(config), scope).pipe(
+      Effect.tap((connection) => connection.query(planning)),
       Effect.tap((connection) =>
         keys.size === 0 ? Effect.void : connection.query(statements.lock, [texts(Array.from(keys, String))])
       ),

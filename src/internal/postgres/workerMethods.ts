@@ -34,7 +34,10 @@ export const make = (db: Database, lockClass: number): WorkerMethods => {
         // The lock first: a worker without one would be suspected at once.
         Effect.andThen(
           Effect.mapError(db.session.lock(key), storeError("registerWorker")),
-          Effect.flatMap(virtualNow, (now) => query(db, "registerWorker", s.register, [now, id, application, key, leaseMillis]))
+          Effect.flatMap(
+            virtualNow,
+            (now) => query(db, "registerWorker", s.register, [now, id, application, key, leaseMillis])
+          )
         ),
         () => retire
       )
@@ -58,7 +61,9 @@ export const make = (db: Database, lockClass: number): WorkerMethods => {
         alive,
         dead,
         recovered,
-        suspects: alive ? suspectIds.map((worker, index) => ({ worker, renewedAt: suspectTimes[index]!.getTime() })) : []
+        suspects: alive
+          ? suspectIds.map((worker, index) => ({ worker, renewedAt: suspectTimes[index]!.getTime() }))
+          : []
       }
     }),
 
@@ -67,7 +72,12 @@ export const make = (db: Database, lockClass: number): WorkerMethods => {
         db,
         "reconcile",
         s.reconcile,
-        [yield* virtualNow, worker, texts(held.map(({ runId }) => runId)), texts(held.map(({ epoch }) => String(epoch)))]
+        [
+          yield* virtualNow,
+          worker,
+          texts(held.map(({ runId }) => runId)),
+          texts(held.map(({ epoch }) => String(epoch)))
+        ]
       )
       if (row!.handedBack > 0) db.hints.publish({ _tag: "RunsReady" })
       return row!.lost

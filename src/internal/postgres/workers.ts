@@ -4,7 +4,8 @@ import { statusList, type Tables } from "./names.ts"
 
 export const statements = (t: Tables, lockClass: number) => {
   /** Whether the session lock of a worker's row is held by anybody in this database. */
-  const lockHeld = (alias: string) => `exists (
+  const lockHeld = (alias: string) =>
+    `exists (
     select from pg_locks l where l.locktype = 'advisory' and l.classid = ${lockClass >>> 0}::oid
       and l.objid::bigint = ${alias}.lock_key and l.objsubid = 2 and l.granted
       and l.database = (select oid from pg_database where datname = current_database()))`

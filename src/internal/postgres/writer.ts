@@ -92,7 +92,9 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   }
 
   const acknowledge = (batch: ReadonlyArray<Pending>, rows: ReadonlyArray<Row>): void => {
-    const acknowledged = new Map(rows.map((row) => [row.kind === "Start" ? `Start${row.id}` : `${row.kind}${row.n}`, row]))
+    const acknowledged = new Map(
+      rows.map((row) => [row.kind === "Start" ? `Start${row.id}` : `${row.kind}${row.n}`, row])
+    )
     const counts = { Start: 0, Step: 0, Finish: 0, Suspend: 0 }
     const written = batch.map(({ fact }): Written => {
       const count = ++counts[fact._tag]
