@@ -43,10 +43,12 @@ export const keepRegistered = Effect.fnUntraced(function*(
 
   const register = Effect.gen(function*() {
     registration = yield* Scope.make()
+    const now = yield* Clock.currentTimeMillis
     worker.id = yield* Scope.provide(
       db.registerWorker({ application: settings.name, leaseMillis: settings.leaseMillis }),
       registration
     )
+    worker.renewed(now)
     signals.claim()
   }).pipe(Effect.uninterruptible)
 
@@ -61,6 +63,7 @@ export const keepRegistered = Effect.fnUntraced(function*(
     const id = worker.id
     if (id === undefined) return yield* register
     const { leaseMillis, maxAttempts } = settings
+    const now = yield* Clock.currentTimeMillis
     const found = yield* db.pulse({ worker: id, leaseMillis, maxAttempts, suspects })
     if (!found.alive) {
       yield* Effect.logWarning(`Worker ${id} was taken for dead and its runs taken over; it starts afresh`)
@@ -68,6 +71,7 @@ export const keepRegistered = Effect.fnUntraced(function*(
       yield* unregister
       return yield* register
     }
+    worker.renewed(now)
     suspects = found.suspects
     if (found.recovered > 0) {
       yield* Metric.update(runsRecovered, found.recovered)
@@ -124,18 +128,19 @@ export const claimRuns = (
     }))
   )
 
-  // Uninterruptible from the claim to the last submit: a claimed run must not be forgotten.
+  // When it is interrupted, because the engine stops, what it claimed is handed back with the registration.
   const claim = (id: string, limit: number) =>
     db.claim({ worker: id, limit, workflows: worker.workflows }).pipe(
       Effect.tap(({ runs }) => Effect.sync(() => runs.forEach((run) => worker.submit(run, id)))),
-      Effect.tapCause(() => Effect.sync(beInDoubt)),
-      Effect.uninterruptible
+      Effect.tapCause(() => Effect.sync(beInDoubt))
     )
 
   const pass = Effect.gen(function*() {
     yield* reconcile
+    // Silent for as long as its lease, it may have been taken for dead: what it took then would be taken from it at once.
+    worker.silent = (yield* Clock.currentTimeMillis) - worker.renewedAt >= settings.leaseMillis
     const limit = Math.min(worker.free, largestClaim)
-    const { id } = worker
+    const id = worker.silent ? undefined : worker.id
     // Without a slot nobody looked, so there may be some.
     worker.backlog = limit === 0
     let wait = settings.pollMillis

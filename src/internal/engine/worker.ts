@@ -66,6 +66,10 @@ export class Worker {
   readonly #reserved = new Set<string>()
   /** The id this process is registered under; undefined while it is not, when it takes no runs. */
   id: string | undefined = undefined
+  /** When its lease was last renewed for certain. */
+  renewedAt = 0
+  /** Set while it has not renewed its lease for so long that others may take it for dead; then it takes no runs either. */
+  silent = false
   /** Set while there may be more runs than there are slots: then every slot that comes free is worth a claim. */
   backlog = false
   /** Set while what the worker holds is compared with what it owns: no run begins here unless by a claim. */
@@ -111,6 +115,12 @@ export class Worker {
         for (const execution of executions) if (lost.has(execution.run.id)) execution.end("Lost")
       }
     }
+  }
+
+  /** Says that the lease was renewed, by a call made at this time. */
+  renewed(now: number): void {
+    this.renewedAt = now
+    this.silent = false
   }
 
   reserve(workflow: string, runId: string): Reservation | undefined {

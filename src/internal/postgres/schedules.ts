@@ -107,7 +107,8 @@ export const statements = (t: Tables) => {
 
     /**
      * Moves the cursors that still stand where the caller believes them, and starts the runs of those that moved. Locks the
-     * rows in the order of their names and skips those that are locked: their holder is firing or editing them.
+     * rows in the order of their names and skips those that are locked: their holder is firing or editing them. The cursor
+     * is compared as an expression: the index of what is due would give every schedule of the instant to each of them.
      */
     fire: `
       with clock as (select coalesce($1::timestamptz, now()) as now),
@@ -116,8 +117,8 @@ export const statements = (t: Tables) => {
           $7::text[]::float8[], $8::text[]) as i(name, revision, cursor, next_at, owner, last_tick, last_run_id)),
       candidates as materialized (
         select s.name from ${t.schedules} s join input i using (name), clock
-        where s.status = 'Active' and s.revision = i.revision and s.next_at = to_timestamp(i.cursor)
-          and s.next_at <= clock.now
+        where (s.status || '') = 'Active' and s.revision = i.revision and s.next_at + interval '0' = to_timestamp(i.cursor)
+          and s.next_at + interval '0' <= clock.now
         order by s.name for update of s skip locked),
       moved as (
         update ${t.schedules} s set next_at = to_timestamp(i.next_at),
