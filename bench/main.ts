@@ -6,7 +6,7 @@ import { createInterface } from "node:readline"
 import { startServer } from "../test/support/server.ts"
 
 const quick = process.argv.includes("quick")
-const rounds = quick ? 1 : 3
+const rounds = quick ? 2 : 3
 
 const scenarios = [
   { name: "no-op run, one at a time", workflow: "noop", inFlight: 1, count: 300 },
