@@ -69,8 +69,7 @@ export const layer = (
           schema: options.schema,
           maxValueBytes: options.maxValueBytes,
           retryForMillis: 0,
-          hints: "local",
-          exclusive: true
+          pooled: false
         }))
     ),
     Pglite.layer({ dataDir: options.dataDir })

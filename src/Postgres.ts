@@ -1,9 +1,9 @@
 /**
  * The store on PostgreSQL 14 or newer, through `@effect/sql-pg`.
  *
- * A process holds one connection for its writer, which also holds its workers' session locks, one that listens for hints, and
- * up to `maxConnections` in a pool. The layer provides the SQL client too: what you do inside its `withTransaction` and what
- * you start there commit together.
+ * A process holds one connection for its writer, which also holds the session locks of its workers, one that listens for
+ * hints, and up to `maxConnections` in a pool. The layer provides the SQL client too: what you do inside of its
+ * `withTransaction` and the runs you start there commit together.
  *
  * @since 0.1.0
  */
@@ -17,6 +17,7 @@ import type { SqlClient } from "effect/sql/SqlClient"
 import type { InvalidInput, SchemaTooNew, StoreError } from "./Errors.ts"
 import { storeError } from "./internal/postgres/errors.ts"
 import * as Store from "./internal/postgres/store.ts"
+import { defaultMaxValueBytes } from "./internal/seal.ts"
 import { SystemDb } from "./SystemDb.ts"
 
 /**
@@ -30,7 +31,10 @@ export interface StoreOptions {
   readonly schema?: string | undefined
   /** The largest value accepted, in bytes of JSON. Default 8 MB. */
   readonly maxValueBytes?: number | undefined
-  /** Whether other processes' hints are listened to. Turn it off behind a pooler in transaction mode. Default true. */
+  /**
+   * False behind a pooler in transaction mode, where nothing can be kept in a session. Then this process hears of what others
+   * do by polling, and if it dies, others find out when its lease expires. Default true.
+   */
   readonly listen?: boolean | undefined
   /** How long calls of yours wait for an absent database before they fail. Workers wait for ever. Default 30 seconds. */
   readonly retryFor?: Duration.Input | undefined
@@ -44,7 +48,7 @@ export interface StoreOptions {
  */
 export interface Options extends StoreOptions {
   readonly url: string | Redacted.Redacted
-  /** The most connections in the pool; the writer and the listener come on top. Default 10. */
+  /** The most connections in the pool; those of the writer and the listener come on top. Default 10. */
   readonly maxConnections?: number | undefined
 }
 
@@ -56,16 +60,13 @@ export interface Options extends StoreOptions {
  */
 export type LayerError = StoreError | SchemaTooNew | InvalidInput
 
-const storeOptions = (options: StoreOptions): Store.Options => ({
-  schema: options.schema,
-  maxValueBytes: options.maxValueBytes,
-  retryForMillis: Duration.toMillis(Duration.fromInputUnsafe(options.retryFor ?? "30 seconds")),
-  hints: options.listen === false ? "local" : "shared",
-  exclusive: false
-})
-
 /**
- * The store over the `PgClient` in context, for applications that have one already.
+ * The store over the `PgClient` in context, for applications that have one already. Transactions of that client are the ones
+ * to start runs in.
+ *
+ * The client's pool must have a connection to spare: every call but those that write a run's progress takes one.
+ *
+ * Fails:   as {@link layer}
  *
  * @category layers
  * @since 0.1.0
@@ -73,34 +74,56 @@ const storeOptions = (options: StoreOptions): Store.Options => ({
 export const layerFromClient = (
   options: StoreOptions = {}
 ): Layer.Layer<SystemDb, LayerError, PgClient.PgClient> =>
-  Layer.effect(SystemDb, Effect.flatMap(PgClient.PgClient, (sql) => Store.make(sql, storeOptions(options))))
+  Layer.effect(
+    SystemDb,
+    Effect.flatMap(PgClient.PgClient, (sql) =>
+      Store.make(sql, {
+        schema: options.schema,
+        maxValueBytes: options.maxValueBytes,
+        retryForMillis: Duration.toMillis(Duration.fromInputUnsafe(options.retryFor ?? "30 seconds")),
+        pooled: options.listen === false
+      }))
+  )
+
+const mebibyte = 1024 * 1024
+
+const client = ({ listen, maxConnections, maxValueBytes = defaultMaxValueBytes, url }: Options) =>
+  PgClient.layer({
+    url: Redacted.isRedacted(url) ? url : Redacted.make(url),
+    maxConnections: maxConnections ?? 10,
+    prepare: listen !== false,
+    keepAlive: "30 seconds",
+    // A row carries two values, and a step's outcome and errors are one each.
+    maxMessageSize: Math.max(16, 2 * Math.ceil(maxValueBytes / mebibyte) + 1) * mebibyte
+  })
 
 /**
  * The store at a URL, and its SQL client. Brings the schema up to date first, safely when many processes boot at once.
  *
- * Fails:   StoreError when the database cannot be reached · SchemaTooNew when a newer version of this library was there ·
- *          InvalidInput for a schema name it does not take
+ * Fails:   StoreError when the database cannot be reached for `retryFor` · SchemaTooNew when a newer version of this library was
+ *          there · InvalidInput for a schema name it does not take
+ *
+ * @example
+ * ```ts
+ * import * as Postgres from "effect-durable/Postgres"
+ * import * as Config from "effect/Config"
+ *
+ * const Store = Postgres.layerConfig({ url: Config.Redacted("DATABASE_URL") })
+ * ```
  *
  * @category layers
  * @since 0.1.0
  */
 export const layer = (
   options: Options
-): Layer.Layer<SystemDb | PgClient.PgClient | SqlClient, LayerError> => {
-  const url = Redacted.isRedacted(options.url) ? options.url : Redacted.make(options.url)
-  const client = PgClient.layer({
-    url,
-    maxConnections: options.maxConnections ?? 10,
-    applicationName: "effect-durable"
-  })
-  return Layer.provideMerge(
+): Layer.Layer<SystemDb | PgClient.PgClient | SqlClient, LayerError> =>
+  Layer.provideMerge(
     layerFromClient(options),
-    Layer.catch(client, (error) => Layer.effectContext(Effect.fail(storeError("connect")(error))))
+    Layer.catch(client(options), (error) => Layer.effectContext(Effect.fail(storeError("connect")(error))))
   )
-}
 
 /**
- * The same, with its options read from `Config`.
+ * The same, with its options read from `Config` when the layer is built.
  *
  * @category layers
  * @since 0.1.0

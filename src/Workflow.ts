@@ -280,6 +280,7 @@ const toLayer = <R>(
     }
     yield* registry.register({
       workflow: workflow.name,
+      timeoutMillis: millis(workflow.timeout),
       execute: (execution) => Effect.provideContext(Body.execute(execution, codecs, body), context)
     })
   }))

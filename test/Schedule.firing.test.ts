@@ -326,3 +326,20 @@ it.effect("a long outage of a schedule of every second is made up in bounded sta
       assert.isAtMost(Math.max(...sizes), 500)
     })
   ))
+
+it.effect("a run that a schedule started takes its workflow's time-out", () =>
+  at(
+    day,
+    Effect.gen(function*() {
+      const Slow = Workflow.make("slow", { payload: Schedule.Tick(), timeout: "1 minute" })
+      const body = Slow.toLayer(() => Workflow.sleep("1 hour"))
+      const slow = Schedule.make("slow", { workflow: Slow, cron: "0 0 12 * * *" })
+      yield* Effect.gen(function*() {
+        const handle = yield* Schedule.trigger(slow)
+        yield* TestClock.adjust("59 seconds")
+        assert.strictEqual(yield* handle.status, "Suspended")
+        yield* TestClock.adjust("1 second")
+        assert.strictEqual((yield* Effect.flip(handle.await))._tag, "RunTimedOut")
+      }).pipe(Effect.provide(Layer.mergeAll(body, Schedule.layer([slow])).pipe(Layer.provideMerge(engine()))))
+    })
+  ))

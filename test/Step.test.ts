@@ -250,7 +250,7 @@ describe("a step's value", () => {
     [new Error("x"), "instance of Error"],
     [Option.some(1), "instance of"],
     [{ [Symbol.iterator]: 1 }, "symbol"],
-    [cyclic, "[0] is nested too deeply, or refers to itself"]
+    [cyclic, "is nested too deeply, or refers to itself"]
   ]
   it.effect("that JSON would not give back is refused with a defect that says where and what to do", () =>
     Effect.gen(function*() {

@@ -79,13 +79,15 @@ const objectFault = (value: object, depth: number): readonly [string, string] | 
   return undefined
 }
 
+const shortened = (path: string): string => path.length > 100 ? `${path.slice(0, 100)}…` : path
+
 const plain: Codec<any> = {
   encode: (value) => {
     if (value === undefined) return Result.succeed(undefined)
     const fault = jsonFault(value, 0)
     return fault === undefined
       ? Result.succeed(JSON.stringify(value))
-      : Result.fail(`value${fault[0]} ${fault[1]}; give it a schema`)
+      : Result.fail(`value${shortened(fault[0])} ${fault[1]}; give it a schema`)
   },
   decode: (text) => Result.succeed(text === undefined ? undefined : JSON.parse(text))
 }

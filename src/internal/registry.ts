@@ -17,6 +17,8 @@ export interface End {
  */
 export interface Body {
   readonly workflow: string
+  /** The time-out of runs that were started without saying one, as schedules start theirs. */
+  readonly timeoutMillis: number | null
   readonly execute: (execution: Execution) => Effect.Effect<End>
 }
 

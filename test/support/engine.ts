@@ -73,7 +73,12 @@ const makeNode = Effect.fnUntraced(function*(db: SystemDb["Service"], { bodies =
     Layer.provideMerge(Layer.succeed(SystemDb, db)),
     Layer.provideMerge(Layer.succeed(Interceptor, intercept as never))
   )
-  const scope = yield* Effect.acquireRelease(Scope.make(), Scope.close)
+  // Time passes while it closes: what a test delays may still be under way.
+  const scope = yield* Effect.acquireRelease(
+    Scope.make(),
+    (scope, exit) =>
+      Effect.raceFirst(Scope.close(scope, exit), Effect.forever(Effect.andThen(TestClock.adjust(100), flush)))
+  )
   const context = yield* Layer.buildWithScope(Layer.fresh(layer), scope)
   const stop = Scope.close(scope, Exit.void)
   return Object.assign(node, {
@@ -106,7 +111,7 @@ export const cluster = Effect.fnUntraced(function*(options: Parameters<typeof Me
 export const single = Effect.fnUntraced(function*(bodies: Bodies, options: NodeOptions = {}) {
   const { db, find, node, steps } = yield* cluster()
   const rarely = { lease: "1 hour", pulseInterval: "5 minutes", pollInterval: "5 minutes" } as const
-  return { ...yield* node({ ...rarely, ...options, bodies }), db, find, steps }
+  return Object.assign(yield* node({ ...rarely, ...options, bodies }), { db, find, steps })
 })
 
 /** How many runs of this workflow the process would take now. */

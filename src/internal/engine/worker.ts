@@ -54,6 +54,14 @@ const drainCheckMillis = 20
 const realTime = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.provideService(effect, Clock.Clock, Clock.Clock.defaultValue())
 
+/** Runs that a schedule started take their workflow's time-out from when they first executed. */
+const withDeadline = (claimed: ClaimedRun, { timeoutMillis }: Body): ClaimedRun => {
+  const { deadline, startedAt } = claimed.run
+  return deadline !== null || startedAt === null || timeoutMillis === null
+    ? claimed
+    : { ...claimed, run: { ...claimed.run, deadline: startedAt + timeoutMillis } }
+}
+
 export class Worker {
   readonly #db: SystemDb["Service"]
   readonly #settings: Settings
@@ -238,7 +246,7 @@ export class Worker {
     }
     const before = this.#active.get(id)
     if (before !== undefined) return this.#queue(before, { claimed, worker })
-    const execution = new Execution(this.#db, claimed, lease, this.#host)
+    const execution = new Execution(this.#db, withDeadline(claimed, body), lease, this.#host)
     const active: Active = { execution, waiters: new Set(), next: undefined }
     this.#active.set(id, active)
     this.#run(

@@ -1,196 +1,266 @@
 /**
- * The one statement that writes everything gathered since the last flush: a data-modifying CTE per kind of fact, fenced
- * inside itself, in one round trip and one commit. Its text depends only on which kinds are present.
+ * The one statement that writes what was gathered since the last one: a data-modifying CTE for each kind of fact, fenced
+ * inside itself. Its text depends only on which kinds are present, so there are at most fifteen, and each is planned once.
  *
- * Locks: the row of every run that a step is recorded for is held FOR SHARE, so that a takeover either comes first, and the
- * step is refused, or waits for this commit, and the new owner reads the step.
+ * All its parts see the rows as they were before it, and none of them what another one writes. So facts that could meet in a
+ * row must not share a statement (facts.ts).
  */
+import * as Lifecycle from "../lifecycle.ts"
+import type { Lease } from "../records.ts"
+import type { Fact } from "./facts.ts"
+import { literals, type Tables } from "./names.ts"
+import { floats, instant, instants, ints, type Parameter, texts } from "./parameters.ts"
+import { clock } from "./rows.ts"
+import { fence, stepWrite } from "./steps.ts"
 
-import type { Lease, NewRun, NewStepRecord } from "../records.ts"
-import { texts } from "./database.ts"
-import type { Tables } from "./names.ts"
-
-export type Fact =
-  | { readonly _tag: "Start"; readonly run: NewRun }
-  | { readonly _tag: "Step"; readonly lease: Lease; readonly step: NewStepRecord }
-  | { readonly _tag: "Finish"; readonly lease: Lease; readonly status: string; readonly outcome: string }
-  | { readonly _tag: "Suspend"; readonly lease: Lease; readonly wakeAt: number }
-
-export type Kind = Fact["_tag"]
-
-/** Facts with the same key never share a statement: its parts all see the rows as they were before it. */
-export const keyOf = (fact: Fact): string => {
-  switch (fact._tag) {
-    case "Start":
-      return fact.run.id
-    case "Step":
-      return `${fact.lease.runId}\0${fact.step.name}\0${fact.step.key}\0${fact.step.occurrence}`
-    default:
-      return `${fact.lease.runId}\0`
-  }
-}
-
-/** Roughly how much a fact adds to the statement, in characters. */
-export const weightOf = (fact: Fact): number => {
-  switch (fact._tag) {
-    case "Start":
-      return fact.run.payload.length
-    case "Step":
-      return (fact.step.outcome?.length ?? 0) + (fact.step.errors?.length ?? 0)
-    case "Finish":
-      return fact.outcome.length
-    case "Suspend":
-      return 0
-  }
-}
-
-const instant = (millis: number | null): string | null =>
-  // Five digits or more of a year are not ISO for Postgres, and no clock gets there.
-  millis === null ? null : String(millis / 1000)
-
-type Column<F> = readonly [name: string, type: string, value: (fact: F) => string | null]
-
+type Kind = Fact["_tag"]
 type Of<K extends Kind> = Extract<Fact, { readonly _tag: K }>
 
+// ── its input ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A column of a kind's input: its name, its type, and its value for each fact as one parameter. */
+type Column<F> = readonly [name: string, type: string, values: (facts: ReadonlyArray<F>) => Parameter]
+
+const text = <F>(name: string, value: (fact: F) => string | null): Column<F> => [
+  name,
+  "text",
+  (facts) => texts(facts.map(value))
+]
+const int = <F>(name: string, value: (fact: F) => number): Column<F> => [
+  name,
+  "int",
+  (facts) => ints(facts.map(value))
+]
+const float = <F>(name: string, value: (fact: F) => number | null): Column<F> => [
+  name,
+  "float8",
+  (facts) => floats(facts.map(value))
+]
+const time = <F>(name: string, value: (fact: F) => number | null): Column<F> => [
+  name,
+  "timestamptz(3)",
+  (facts) => instants(facts.map(value))
+]
+
 const leaseColumns: ReadonlyArray<Column<{ readonly lease: Lease }>> = [
-  ["run_id", "text", ({ lease }) => lease.runId],
-  ["owner", "text", ({ lease }) => lease.worker],
-  ["epoch", "int", ({ lease }) => String(lease.epoch)]
+  text("run_id", ({ lease }) => lease.runId),
+  text("owner", ({ lease }) => lease.worker),
+  int("epoch", ({ lease }) => lease.epoch)
 ]
 
 const columns: { readonly [K in Kind]: ReadonlyArray<Column<Of<K>>> } = {
   Start: [
-    ["id", "text", ({ run }) => run.id],
-    ["workflow", "text", ({ run }) => run.workflow],
-    ["payload", "text", ({ run }) => run.payload],
-    ["owner", "text", ({ run }) => run.delayMillis === null ? run.owner : null],
-    ["delay", "float8", ({ run }) => String(run.delayMillis ?? 0)],
-    ["timeout", "float8", ({ run }) => run.timeoutMillis === null ? null : String(run.timeoutMillis)],
-    ["parent", "text", ({ run }) => run.parent]
+    text("id", ({ run }) => run.id),
+    text("workflow", ({ run }) => run.workflow),
+    text("payload", ({ run }) => run.payload),
+    text("owner", ({ run }) => run.delayMillis === null ? run.owner : null),
+    float("delay", ({ run }) => run.delayMillis ?? 0),
+    float("timeout", ({ run }) => run.timeoutMillis),
+    text("parent", ({ run }) => run.parent)
   ],
   Step: [
     ...leaseColumns,
-    ["name", "text", ({ step }) => step.name],
-    ["key", "text", ({ step }) => step.key],
-    ["occurrence", "int", ({ step }) => String(step.occurrence)],
-    ["kind", "text", ({ step }) => step.kind],
-    ["attempts", "int", ({ step }) => String(step.attempts)],
-    ["errors", "text", ({ step }) => step.errors],
-    ["outcome", "text", ({ step }) => step.outcome],
-    ["wake_at", "float8", ({ step }) => instant(step.wakeAt)],
-    ["started_at", "float8", ({ step }) => instant(step.startedAt)]
+    text("name", ({ step }) => step.name),
+    text("key", ({ step }) => step.key),
+    int("occurrence", ({ step }) => step.occurrence),
+    text("kind", ({ step }) => step.kind),
+    int("attempts", ({ step }) => step.attempts),
+    text("errors", ({ step }) => step.errors),
+    text("outcome", ({ step }) => step.outcome),
+    time("wake_at", ({ step }) => step.wakeAt),
+    time("started_at", ({ step }) => step.startedAt)
   ],
   Finish: [
     ...leaseColumns,
-    ["status", "text", ({ status }) => status],
-    ["outcome", "text", ({ outcome }) => outcome]
+    text("status", ({ status }) => status),
+    text("outcome", ({ outcome }) => outcome)
   ],
-  Suspend: [
-    ...leaseColumns,
-    ["wake_at", "float8", ({ wakeAt }) => instant(wakeAt)]
-  ]
+  Suspend: [...leaseColumns, time("wake_at", ({ wakeAt }) => wakeAt)]
 }
 
-const kinds: ReadonlyArray<Kind> = ["Start", "Step", "Finish", "Suspend"]
+// ── its parts ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Part {
+  /** CTEs over the kind's input, whose row number is `n`. */
+  readonly write: string
+  /** Columns of the answer. */
+  readonly answer: string
+}
 
 /**
- * What each kind does with its input, and the query that says which of its facts hold: by `n`, which counts within the kind,
- * or by the run's id. The inputs are never joined to what was written: there is no index on either.
+ * Rows are found by their key, one lookup for each fact, whatever the planner believes of tables that may have been empty when
+ * it was asked: OFFSET 0 keeps it from turning the join around. What holds already is looked for only where nothing was written.
  */
-const parts = (t: Tables): { readonly [K in Kind]: { readonly write: string; readonly held: string } } => {
-  // Owner and status are compared as expressions, so that the index of a worker's runs cannot serve them: on a table that was
-  // never analyzed it looks cheaper than the primary key, and then every fact reads every run that is under way.
-  const fence = `r.id = i.run_id and (r.owner || '') = i.owner and r.epoch = i.epoch and (r.status || '') = 'Running'`
+const parts = (t: Tables): { readonly [K in Kind]: Part } => {
+  const held = (input: string, command: Lifecycle.Command, lock: string) => `
+      select i.*, r.at from ${input} i cross join lateral (
+        select r.id, r.owner, r.epoch, r.status, r.ctid as at from ${t.runs} r where r.id = i.run_id offset 0 ${lock}) r
+      where ${fence(command)}`
+  const already = (kind: string, condition: string) =>
+    `array(select i.n::int from ${kind}_input i where i.n not in (select n from ${kind}_written) and exists (
+        select from ${t.runs} r where r.id = i.run_id and r.epoch = i.epoch and ${condition} offset 0))`
+
   return {
+    // In the order of the ids, so that two processes that start the same runs do not deadlock.
     Start: {
       write: `start_written as (
-        insert into ${t.runs} (id, workflow, payload, status, owner, epoch, wake_at, deadline, timeout_millis, parent,
-          created_at, started_at)
-        select id, workflow, payload, case when owner is null then 'Enqueued' else 'Running' end, owner,
-          case when owner is null then 0 else 1 end,
-          case when owner is null then now + delay * interval '1 millisecond' end,
-          case when owner is not null then now + timeout * interval '1 millisecond' end, timeout, parent,
-          now, case when owner is not null then now end
-        from start_input, clock
-        on conflict (id) do nothing
-        returning id, deadline)`,
-      held: `select 'Start', 0, id, deadline from start_written`
+      insert into ${t.runs} (id, workflow, payload, status, owner, epoch, wake_at, deadline, timeout_millis, parent,
+        created_at, started_at)
+      select id, workflow, payload, case when owner is null then 'Enqueued' else 'Running' end, owner,
+        case when owner is null then 0 else 1 end,
+        case when owner is null then now + delay * interval '1 millisecond' end,
+        case when owner is not null then now + timeout * interval '1 millisecond' end, timeout, parent,
+        now, case when owner is not null then now end
+      from start_input, clock order by id
+      on conflict (id) do nothing
+      returning id, deadline)`,
+      answer: `array(select id from start_written) as started,
+      array(select deadline from start_written) as deadlines`
     },
+    // Locks the run's row FOR SHARE: either a takeover comes first, and the step is refused, or it waits for this commit, and
+    // the next owner reads the step. A record that this epoch made before holds, whatever became of the run since.
     Step: {
-      write: `step_held as (
-        select i.* from step_input i join ${t.runs} r on ${fence} for share of r),
-      step_written as (
-        insert into ${t.steps} (run_id, name, key, occurrence, kind, attempts, errors, outcome, wake_at, started_at,
-          recorded_at, epoch)
-        select run_id, name, key, occurrence, kind, attempts, errors, outcome, to_timestamp(wake_at),
-          to_timestamp(started_at), now, epoch
-        from step_held, clock order by n
-        on conflict (run_id, name, key, occurrence) do update set kind = excluded.kind, attempts = excluded.attempts, errors = excluded.errors,
-          outcome = excluded.outcome, wake_at = excluded.wake_at, started_at = excluded.started_at,
-          recorded_at = excluded.recorded_at, epoch = excluded.epoch
-        where steps.outcome is null
-        returning true)`,
-      held: `select 'Step', n::int, case when exists (select from step_written) then 'fresh' end, null::timestamptz
-        from step_held`
+      write: `step_held as materialized (${held("step_input", "succeed", "for share of r")}),
+    step_written as (
+      insert into ${t.steps} (${stepWrite.columns})
+      select run_id, name, key, occurrence, kind, attempts, errors, outcome, wake_at, started_at, now, epoch
+      from step_held, clock order by n
+      ${stepWrite.onConflict})`,
+      answer: `array(select n::int from step_held union all
+      select i.n::int from step_input i where i.n not in (select n from step_held) and exists (
+        select from ${t.steps} s where s.run_id = i.run_id and s.name = i.name and s.key = i.key
+          and s.occurrence = i.occurrence and s.epoch = i.epoch and s.outcome is not null offset 0)) as steps`
     },
+    // Fenced twice: what is found may be taken over before it is updated, and then the row is looked at again.
     Finish: {
-      write: `finish_written as (
-        update ${t.runs} r set status = i.status, outcome = i.outcome, finished_at = clock.now, wake_at = null
-        from finish_input i, clock where ${fence} returning i.n)`,
-      held: `select 'Finish', n::int, null, null from finish_written`
+      write: `finish_held as materialized (${held("finish_input", "succeed", "")}),
+    finish_written as (
+      update ${t.runs} r set status = i.status, outcome = i.outcome, finished_at = clock.now
+      from finish_held i, clock where r.ctid = i.at and ${fence("succeed")} returning i.n)`,
+      answer: `array(select n::int from finish_written) as finishes,
+      ${
+        already(
+          "finish",
+          `r.owner = i.owner and r.status in (${literals([...Lifecycle.to.succeed, ...Lifecycle.to.fail])})`
+        )
+      } as finished`
     },
     Suspend: {
-      write: `suspend_written as (
-        update ${t.runs} r set status = 'Suspended', owner = null, wake_at = to_timestamp(i.wake_at)
-        from suspend_input i where ${fence} returning i.n)`,
-      held: `select 'Suspend', n::int, null, null from suspend_written`
+      write: `suspend_held as materialized (${held("suspend_input", "suspend", "")}),
+    suspend_written as (
+      update ${t.runs} r set status = 'Suspended', owner = null, wake_at = i.wake_at
+      from suspend_held i where r.ctid = i.at and ${fence("suspend")} returning i.n)`,
+      answer: `array(select n::int from suspend_written) as suspends,
+      ${already("suspend", `r.status in (${literals(Lifecycle.to.suspend)})`)} as suspended`
     }
   }
 }
+
+// ── the statement ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface Answer {
+  readonly started?: ReadonlyArray<string>
+  readonly deadlines?: ReadonlyArray<Date | null>
+  readonly steps?: ReadonlyArray<number>
+  readonly finishes?: ReadonlyArray<number>
+  readonly finished?: ReadonlyArray<number>
+  readonly suspends?: ReadonlyArray<number>
+  readonly suspended?: ReadonlyArray<number>
+}
+
+/**
+ * What is known of a fact once its statement is through. `held`: it stands, now or since an earlier try; a start that does
+ * not hold met a run of that id. `fresh`: this statement made the difference.
+ */
+export interface Written {
+  readonly held: boolean
+  readonly fresh: boolean
+  /** Of a run that was started. */
+  readonly deadline: number | null
+}
+
+const no: Written = { held: false, fresh: false, deadline: null }
+const before: Written = { held: true, fresh: false, deadline: null }
+const fresh: Written = { held: true, fresh: true, deadline: null }
 
 export interface Batch {
   readonly sql: string
-  readonly params: ReadonlyArray<unknown>
+  readonly params: ReadonlyArray<Parameter>
+  /** What became of each fact, in the order given. */
+  readonly read: (row: object) => ReadonlyArray<Written>
 }
 
-export type Compile = (facts: ReadonlyArray<Fact>, now: string | null) => Batch
+export type Compile = (facts: ReadonlyArray<Fact>, now: number | null) => Batch
 
-/** A function that makes the statement for some facts; the text of each combination of kinds is built once. */
+const kinds: ReadonlyArray<Kind> = ["Start", "Step", "Finish", "Suspend"]
+
+/** Which of `count` facts of a kind hold, by their row numbers. */
+const marked = (
+  count: number,
+  written: ReadonlyArray<number> | undefined,
+  earlier: ReadonlyArray<number> | undefined
+): Array<Written> => {
+  const marks = Array.from({ length: count }, () => no)
+  for (const n of earlier ?? []) marks[n - 1] = before
+  for (const n of written ?? []) marks[n - 1] = fresh
+  return marks
+}
+
+const startedOf = (facts: ReadonlyArray<Of<"Start">>, { deadlines, started }: Answer): Array<Written> => {
+  const deadlineOf = new Map(started?.map((id, index) => [id, deadlines?.[index]?.getTime() ?? null]))
+  return facts.map(({ run }) => {
+    const deadline = deadlineOf.get(run.id)
+    return deadline === undefined ? no : deadline === null ? fresh : { ...fresh, deadline }
+  })
+}
+
+/** A function that makes the statement for some facts; the text for each combination of kinds is made once. */
 export const compiler = (t: Tables): Compile => {
-  const statements = new Map<string, string>()
   const all = parts(t)
+  const texts = new Map<number, string>()
 
-  const statement = (present: ReadonlyArray<Kind>): string => {
-    let param = 1
-    const ctes = [`clock as (select coalesce($1::timestamptz, now()) as now)`]
-    for (const kind of present) {
-      const input = `${kind.toLowerCase()}_input`
-      const named = columns[kind]
-      const arrays = named.map(([, type]) => `$${++param}::text[]${type === "text" ? "" : `::${type}[]`}`)
-      ctes.push(
-        `${input} as (select * from unnest(${arrays.join(", ")}) with ordinality as i(${
-          named.map(([name]) => name).join(", ")
-        }, n))`,
+  const textOf = (present: ReadonlyArray<Kind>): string => {
+    let parameter = 1
+    const ctes = present.flatMap((kind) => {
+      const input = columns[kind] as ReadonlyArray<Column<never>>
+      const arrays = input.map(([, type]) => `$${++parameter}::${type}[]`).join(", ")
+      const names = input.map(([name]) => name).join(", ")
+      return [
+        `${kind.toLowerCase()}_input as (select * from unnest(${arrays}) with ordinality as i(${names}, n))`,
         all[kind].write
-      )
-    }
-    const held = present.map((kind) => all[kind].held).join("\nunion all ")
-    return `with ${ctes.join(",\n")}\nselect * from (${held}) as held(kind, n, id, deadline)`
+      ]
+    })
+    return `with ${[clock, ...ctes].join(",\n")}\nselect ${present.map((kind) => all[kind].answer).join(",\n")}`
   }
 
   return (facts, now) => {
-    const present = kinds.filter((kind) => facts.some((fact) => fact._tag === kind))
-    const label = present.join()
-    let sql = statements.get(label)
+    const byKind: { readonly [K in Kind]: Array<Of<K>> } = { Start: [], Step: [], Finish: [], Suspend: [] }
+    for (const fact of facts) byKind[fact._tag].push(fact as never)
+    const present = kinds.filter((kind) => byKind[kind].length > 0)
+    const mask = present.reduce((mask, kind) => mask | 1 << kinds.indexOf(kind), 0)
+    let sql = texts.get(mask)
     if (sql === undefined) {
-      sql = statement(present)
-      statements.set(label, sql)
+      sql = textOf(present)
+      texts.set(mask, sql)
     }
-    const params: Array<unknown> = [now]
+    const params = [instant(now)]
     for (const kind of present) {
-      const own = facts.filter((fact) => fact._tag === kind)
-      for (const [, , value] of columns[kind]) params.push(texts(own.map((fact) => value(fact as never))))
+      for (const [, , values] of columns[kind]) params.push(values(byKind[kind] as never))
     }
-    return { sql, params }
+    return {
+      sql,
+      params,
+      read: (row) => {
+        const answer = row as Answer
+        const marks = {
+          Start: startedOf(byKind.Start, answer),
+          Step: marked(byKind.Step.length, answer.steps, undefined),
+          Finish: marked(byKind.Finish.length, answer.finishes, answer.finished),
+          Suspend: marked(byKind.Suspend.length, answer.suspends, answer.suspended)
+        }
+        const next = { Start: 0, Step: 0, Finish: 0, Suspend: 0 }
+        return facts.map(({ _tag }) => marks[_tag][next[_tag]++] ?? no)
+      }
+    }
   }
 }

@@ -1,83 +1,109 @@
 /** What the parts of the store share: the client, the names, the clock in use, and queries that wait out a short absence. */
 import type { PgClient } from "@effect/sql-pg/PgClient"
-import * as PgTypes from "@effect/sql-pg/PgTypes"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
-import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as Result from "effect/Result"
+import type * as Fiber from "effect/Fiber"
 import * as EffectSchedule from "effect/Schedule"
 import type { StoreError } from "../../Errors.ts"
+import type { Hint } from "../../SystemDb.ts"
 import { TimeSource } from "../../SystemDb.ts"
 import { storeError } from "./errors.ts"
 import type { Hints } from "./hints.ts"
 import type { Tables } from "./names.ts"
-import type { Session } from "./session.ts"
+import { instant, isArray, type Parameter } from "./parameters.ts"
 
 export interface Database {
+  /** Without name transforms: the statements name their columns themselves. */
   readonly sql: PgClient
   readonly tables: Tables
-  readonly session: Session
   readonly hints: Hints
   readonly retryForMillis: number
+  /** True when the client has a single connection, which nobody else can use meanwhile. */
+  readonly exclusive: boolean
 }
 
-const textOid = 25
+/** The virtual time of a fiber that a test drives; null lets the database's clock decide. */
+export const virtualTime = (fiber: Fiber.Fiber<unknown, unknown>): number | null =>
+  fiber.getRef(TimeSource) === "database" ? null : fiber.getRef(Clock.Clock).currentTimeMillisUnsafe()
 
-/** A text array, typed, because an array of nulls or of nothing has no type of its own. */
-export const texts = (values: ReadonlyArray<string | null>): unknown =>
-  Result.getOrThrow(PgTypes.array(values as never, textOid))
+/** The time to hand to a statement as its first parameter. */
+export const now: Effect.Effect<Parameter> = Effect.withFiber((fiber) => Effect.succeed(instant(virtualTime(fiber))))
 
-export const isoOf = (millis: number): string => DateTime.formatIso(DateTime.makeUnsafe(millis))
+/** Whether a fiber is inside a transaction of this client. */
+export const joins = (sql: PgClient, fiber: Fiber.Fiber<unknown, unknown>): boolean =>
+  Context.getOrUndefined(fiber.context as Context.Context<any>, sql.transactionService) !== undefined
 
-/** The time to hand to a statement: null lets the database's clock decide. */
-export const virtualNow: Effect.Effect<string | null> = Effect.withFiber((fiber) =>
-  Effect.succeed(
-    fiber.getRef(TimeSource) === "database" ? null : isoOf(fiber.getRef(Clock.Clock).currentTimeMillisUnsafe())
-  )
-)
+export const inTransaction = (db: Database): Effect.Effect<boolean> =>
+  Effect.withFiber((fiber) => Effect.succeed(joins(db.sql, fiber)))
 
-/** The clock that decides what is due. */
-export const now = (db: Database): Effect.Effect<number, StoreError> =>
-  Effect.flatMap(virtualNow, (virtual) =>
-    Effect.map(
-      query<{ readonly now: Date }>(db, "now", "select coalesce($1::timestamptz, now()) as now", [virtual]),
-      ([row]) => row!.now.getTime()
-    ))
-
-/** Whether the fiber is inside a transaction of the store's own client. */
-export const inTransaction = ({ sql }: Database): Effect.Effect<boolean> =>
-  Effect.contextWith((context: Context.Context<never>) =>
-    Effect.succeed(Context.getOrUndefined(context as Context.Context<any>, sql.transactionService) !== undefined)
-  )
-
-const live = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
+/** Runs in real time, whatever clock a test has given the fiber. */
+export const live = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.provideService(effect, Clock.Clock, Clock.Clock.defaultValue())
 
-const backoff = EffectSchedule.min([EffectSchedule.exponential("20 millis"), EffectSchedule.spaced("1 second")]).pipe(
-  EffectSchedule.jittered
-)
+/** Grows to a second, with jitter, so that a database that comes back is not met by everybody at once. */
+export const backoff = EffectSchedule.min([
+  EffectSchedule.exponential("10 millis"),
+  EffectSchedule.spaced("1 second")
+]).pipe(EffectSchedule.jittered)
 
-/** One statement on the pool, or on the caller's transaction, tried once: for what must not run twice unnoticed. */
+const isStoreError = (error: { readonly _tag: string }): error is StoreError => error._tag === "StoreError"
+
+/** Asks again for a while, as long as it can help. */
+export const patiently = <A, E extends { readonly _tag: string }, R>(
+  effect: Effect.Effect<A, E, R>,
+  forMillis: number
+): Effect.Effect<A, E, R> =>
+  live(Effect.retry(effect, {
+    schedule: EffectSchedule.upTo(backoff, { duration: forMillis }),
+    while: (error) => isStoreError(error) && error.retryable
+  }))
+
+/**
+ * One statement on the pool or the caller's transaction, tried once: for those who must know that an answer was lost.
+ *
+ * A statement over arrays is planned each time. A plan that was kept would take every array for a short one, and a table that
+ * has grown since for a small one.
+ */
 export const queryOnce = <Row extends object>(
   db: Database,
   method: string,
   text: string,
   params: ReadonlyArray<unknown>
-): Effect.Effect<ReadonlyArray<Row>, StoreError> =>
-  Effect.mapError(db.sql.unsafe<Row>(text, params), storeError(method))
+): Effect.Effect<ReadonlyArray<Row>, StoreError> => {
+  const statement = db.sql.unsafe<Row>(text, params)
+  return Effect.mapError(params.some(isArray) ? statement.unprepared : statement, storeError(method))
+}
 
-/** The same, waiting out an absent store for `retryForMillis`; not inside of a transaction, which is lost with its connection. */
+/** The same, waiting out an absent store; but not inside of a transaction, which is lost with its connection. */
 export const query = <Row extends object>(
   db: Database,
   method: string,
   text: string,
   params: ReadonlyArray<unknown>
-): Effect.Effect<ReadonlyArray<Row>, StoreError> => {
-  const once = queryOnce<Row>(db, method, text, params)
-  const patient = Effect.retry(once, {
-    schedule: EffectSchedule.upTo(backoff, { duration: `${db.retryForMillis} millis` }),
-    while: (error) => error.retryable
+): Effect.Effect<ReadonlyArray<Row>, StoreError> =>
+  Effect.flatMap(inTransaction(db), (joined) => {
+    const once = queryOnce<Row>(db, method, text, params)
+    return joined ? once : patiently(once, db.retryForMillis)
   })
-  return Effect.flatMap(inTransaction(db), (joined) => joined ? once : live(patient))
-}
+
+/**
+ * The same for a statement that refuses when it finds its own work done: `again` says that an earlier try of this call may
+ * have been committed although its answer was lost.
+ */
+export const queryAgain = <Row extends object>(
+  db: Database,
+  method: string,
+  text: string,
+  params: ReadonlyArray<unknown>
+): Effect.Effect<{ readonly rows: ReadonlyArray<Row>; readonly again: boolean }, StoreError> =>
+  Effect.suspend(() => {
+    let failures = 0
+    const once = Effect.tapError(queryOnce<Row>(db, method, text, params), () => Effect.sync(() => void failures++))
+    return Effect.flatMap(inTransaction(db), (joined) =>
+      Effect.map(joined ? once : patiently(once, db.retryForMillis), (rows) => ({ rows, again: failures > 0 })))
+  })
+
+/** Publishes hints at once, or when the caller's transaction commits. */
+export const hint = (db: Database, ...hints: ReadonlyArray<Hint>): Effect.Effect<void> =>
+  db.sql.afterCommit(Effect.sync(() => hints.forEach(db.hints.publish)))

@@ -1,19 +1,18 @@
 /**
- * The schema, version by version. Forward-only: a version that has been released never changes. Each is a list of single
- * statements, run in one transaction under a lock, so that any number of processes may boot at once.
+ * The schema, version by version. Forward-only: a version that was released never changes, and what comes later is a new
+ * one. Each says whether processes of the version before it stop working.
+ *
+ * There are no foreign keys: every write would lock the row it refers to. Instants have milliseconds, as in JavaScript, and
+ * JSON is kept as text (decision 0007). Ids and names compare by code point.
  */
-import * as Effect from "effect/Effect"
-import type { SqlClient } from "effect/sql/SqlClient"
-import type { SqlError } from "effect/sql/SqlError"
-import { SchemaTooNew } from "../../Errors.ts"
 import * as Lifecycle from "../lifecycle.ts"
-import { quoted, statusList, type Tables } from "./names.ts"
+import { literals, type Tables } from "./names.ts"
 
 export interface Migration {
   readonly version: number
   readonly name: string
-  /** Whether processes of the version before would stop working. */
   readonly breaking: boolean
+  /** One statement each: the extended protocol takes no more. */
   readonly statements: (t: Tables) => ReadonlyArray<string>
 }
 
@@ -25,11 +24,11 @@ const foundation: Migration = {
     `create table ${t.runs} (
       id text collate "C" primary key,
       workflow text collate "C" not null,
-      status text not null check (status in (${statusList(Lifecycle.statuses)})),
+      status text not null,
       payload text not null,
       outcome text,
-      owner text,
-      epoch int not null default 0,
+      owner text collate "C",
+      epoch int not null,
       attempt int not null default 1,
       wake_at timestamptz(3),
       deadline timestamptz(3),
@@ -39,10 +38,15 @@ const foundation: Migration = {
       parent text collate "C",
       created_at timestamptz(3) not null,
       started_at timestamptz(3),
-      finished_at timestamptz(3)
-    ) with (fillfactor = 80)`,
-    `create index runs_claimable on ${t.runs} (wake_at, id) where status in (${statusList(Lifecycle.claimable)})`,
-    `create index runs_owned on ${t.runs} (owner) where status = 'Running'`,
+      finished_at timestamptz(3),
+      constraint runs_status check (status in (${literals(Lifecycle.statuses)})),
+      constraint runs_running_owned check (status <> 'Running' or owner is not null),
+      constraint runs_waiting_until check ((status in (${literals(Lifecycle.claimable)})) = (wake_at is not null)),
+      constraint runs_finished_at check ((status in (${literals(Lifecycle.finished)})) = (finished_at is not null))
+    )`,
+    `create index runs_claimable on ${t.runs} (wake_at, id) where status in (${literals(Lifecycle.claimable)})`,
+    // With the id: a look-up by id and owner may be planned on this index, and must not read all that the owner has then.
+    `create index runs_owned on ${t.runs} (owner, id) where status = 'Running'`,
     `create index runs_by_schedule on ${t.runs} (schedule, tick desc) where schedule is not null`,
     `create index runs_newest on ${t.runs} (created_at desc, id desc)`,
     `create table ${t.steps} (
@@ -68,48 +72,28 @@ const foundation: Migration = {
       time_zone text not null,
       context text not null,
       policies text not null,
-      application text,
-      status text not null default 'Active' check (status in ('Active', 'Paused')),
+      application text collate "C",
+      status text not null default 'Active',
       revision int not null default 1,
       next_at timestamptz(3),
       last_tick timestamptz(3),
-      last_run_id text,
+      last_run_id text collate "C",
       created_at timestamptz(3) not null,
-      updated_at timestamptz(3) not null
-    ) with (fillfactor = 70)`,
-    `create index schedules_due on ${t.schedules} (next_at) where status = 'Active'`,
+      updated_at timestamptz(3) not null,
+      constraint schedules_status check (status in (${literals(Lifecycle.ScheduleStatus.literals)}))
+    )`,
+    // With the name, for the same reason: many schedules are due at one instant.
+    `create index schedules_due on ${t.schedules} (next_at, name) where status = 'Active'`,
+    // Renewed all the time, so there is room for the next version of a row beside it.
     `create table ${t.workers} (
-      id text primary key,
-      application text not null,
-      lock_key int not null,
+      id text collate "C" primary key,
+      application text collate "C" not null,
+      lock_key int,
       lease_until timestamptz(3) not null,
       renewed_at timestamptz(3) not null,
       started_at timestamptz(3) not null
-    )`
+    ) with (fillfactor = 50)`
   ]
 }
 
 export const migrations: ReadonlyArray<Migration> = [foundation]
-
-export const newest = migrations.at(-1)!.version
-
-/** Brings the schema up to date, or refuses one that is newer than this code. One transaction. */
-export const migrate = (sql: SqlClient, t: Tables): Effect.Effect<void, SqlError | SchemaTooNew> =>
-  sql.withTransaction(Effect.gen(function*() {
-    yield* sql`select pg_advisory_xact_lock(hashtextextended(${`effect-durable/${t.schema}`}, 0))`
-    yield* sql.unsafe(`create schema if not exists ${quoted(t.schema)}`)
-    yield* sql.unsafe(`create table if not exists ${t.migrations} (
-      version int primary key, name text not null, applied_at timestamptz not null default now())`)
-    const [row] = yield* sql.unsafe<{ version: number }>(
-      `select coalesce(max(version), 0)::int as version from ${t.migrations}`
-    )
-    const found = row!.version
-    if (found > newest) return yield* new SchemaTooNew({ schema: t.schema, found, supported: newest })
-    for (const migration of migrations.filter(({ version }) => version > found)) {
-      for (const statement of migration.statements(t)) yield* sql.unsafe(statement)
-      yield* sql.unsafe(`insert into ${t.migrations} (version, name) values ($1, $2)`, [
-        migration.version,
-        migration.name
-      ])
-    }
-  }))

@@ -1,45 +1,56 @@
 /** Identifiers and literals as SQL text. Only the schema's name comes from outside, and it is checked. */
 import * as Effect from "effect/Effect"
 import { InvalidInput } from "../../Errors.ts"
-import type { RunStatus } from "../lifecycle.ts"
 
-export const quoted = (identifier: string): string => `"${identifier.replaceAll("\"", "\"\"")}"`
-
-/** A list of statuses for `in (…)`. */
-export const statusList = (statuses: ReadonlyArray<RunStatus>): string =>
-  statuses.map((status) => `'${status}'`).join(", ")
-
-/** The names of the tables of one schema, ready for SQL. */
+/** The names of the tables of one schema, ready for SQL, and what else is named after it. */
 export interface Tables {
+  /** As it is, for parameters. */
+  readonly name: string
+  /** Quoted, for statements. */
   readonly schema: string
   readonly runs: string
   readonly steps: string
   readonly schedules: string
   readonly workers: string
   readonly migrations: string
+  /** The channel of its hints. */
+  readonly channel: string
+  /** The first half of its advisory locks' keys. */
+  readonly lockClass: number
 }
 
-const longestName = 48
+export const defaultSchema = "effect_durable"
 
-/** Postgres cuts names off at 63 bytes, silently; the channel and the indexes need some of them. */
-export const tables = (schema: string): Effect.Effect<Tables, InvalidInput> => {
-  if (!/^[a-z_][a-z0-9_]*$/.test(schema) || schema.length > longestName) {
-    return Effect.fail(
-      new InvalidInput({
-        field: "schema",
-        reason: `must be lower-case letters, digits and _, at most ${longestName}, and this one is ${
-          JSON.stringify(schema)
-        }`
-      })
-    )
+/** Names longer than 63 bytes are cut off, silently; the longest one is the channel's. */
+const longest = 63 - "effect_durable_".length
+
+/** A list of literals for `in (…)`. They are our own words. */
+export const literals = (words: ReadonlyArray<string>): string => words.map((word) => `'${word}'`).join(", ")
+
+/** The same number for the same schema in every process (FNV-1a). */
+const numbered = (text: string): number => {
+  let hash = 0x811c9dc5
+  for (const byte of Buffer.from(text)) hash = Math.imul(hash ^ byte, 0x01000193)
+  return hash | 0
+}
+
+export const tables = (name: string): Effect.Effect<Tables, InvalidInput> => {
+  if (!/^[a-z_][a-z0-9_]*$/.test(name) || name.startsWith("pg_") || name.length > longest) {
+    const reason =
+      `must be lower-case letters, digits and _, at most ${longest} of them, and not begin with pg_ or a digit; ` +
+      `this one is ${JSON.stringify(name)}`
+    return Effect.fail(new InvalidInput({ field: "schema", reason }))
   }
-  const table = (name: string) => `${quoted(schema)}.${name}`
+  const schema = `"${name}"`
   return Effect.succeed({
+    name,
     schema,
-    runs: table("runs"),
-    steps: table("steps"),
-    schedules: table("schedules"),
-    workers: table("workers"),
-    migrations: table("migrations")
+    runs: `${schema}.runs`,
+    steps: `${schema}.steps`,
+    schedules: `${schema}.schedules`,
+    workers: `${schema}.workers`,
+    migrations: `${schema}.migrations`,
+    channel: `effect_durable_${name}`,
+    lockClass: numbered(`effect-durable/${name}`)
   })
 }

@@ -1,53 +1,48 @@
-/** The port's methods about runs and their steps. */
+/** The port's methods about runs, apart from those of their owners. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { IllegalTransition, LeaseLost, RunConflict, RunNotFound, type StoreError } from "../../Errors.ts"
-import type { SystemDb } from "../../SystemDb.ts"
-import type { ClaimedRun, Lease, NewRun, NewStepRecord, Started } from "../records.ts"
-import type { Compile } from "./batch.ts"
-import { type Database, inTransaction, isoOf, query, queryOnce, texts, virtualNow } from "./database.ts"
-import { type RunRow, type StepRow, toRun, toStep } from "./rows.ts"
-import { statements } from "./runs.ts"
+import { IllegalTransition, RunConflict, RunNotFound, type StoreError } from "../../Errors.ts"
+import type { NewRun, Run, Started, StepRecord, SystemDb } from "../../SystemDb.ts"
+import type { Compile, Written } from "./batch.ts"
+import { type Database, hint, inTransaction, now, query, queryAgain, queryOnce, virtualTime } from "./database.ts"
+import { instant, texts } from "./parameters.ts"
+import { isRun, millis, type PerhapsRun, type RunRow, type StepRow, toRun, toStep } from "./rows.ts"
+import { statements as runStatements } from "./runs.ts"
+import { statements as stepStatements } from "./steps.ts"
 import type { Waiters } from "./waiters.ts"
 import type { Writer } from "./writer.ts"
 
-type Store = SystemDb["Service"]
-
 export type RunMethods = Pick<
-  Store,
-  | "start"
-  | "claim"
-  | "findRun"
-  | "awaitRun"
-  | "listRuns"
-  | "listSteps"
-  | "cancel"
-  | "recordStep"
-  | "recordStepInTransaction"
-  | "finish"
-  | "suspend"
-  | "release"
+  SystemDb["Service"],
+  "now" | "start" | "claim" | "findRun" | "awaitRun" | "listRuns" | "listSteps" | "cancel"
 >
 
-type Written = ReturnType<typeof statements>["written"]
+/** Which of some runs have ended, and which are not there (null). Tried once: whoever waits asks again anyway. */
+export const ended =
+  (db: Database) => (ids: ReadonlyArray<string>): Effect.Effect<ReadonlyMap<string, Run | null>, StoreError> => {
+    const text = runStatements(db.tables).ended
+    return Effect.map(
+      queryOnce<PerhapsRun & { readonly asked: string }>(db, "awaitRun", text, [texts(ids)]),
+      (rows) => new Map(rows.map((row) => [row.asked, isRun(row) ? toRun(row) : null]))
+    )
+  }
 
-type ClaimRow = RunRow & { readonly nextWake: Date | null }
-
-export const readers = (db: Database) => {
-  const s = statements(db.tables)
-  const read = (method: string, text: string) => (ids: ReadonlyArray<string>) =>
-    Effect.map(query<RunRow>(db, method, text, [texts(ids)]), (rows) => rows.map(toRun))
-  return { find: read("findRun", s.find), ended: read("awaitRun", s.ended) }
-}
+const created = (run: NewRun, deadline: number | null): Started =>
+  run.owner !== null && run.delayMillis === null
+    ? { created: true, status: "Running", owner: run.owner, epoch: 1, deadline }
+    : { created: true, status: "Enqueued", owner: null, epoch: 0, deadline: null }
 
 export const make = (db: Database, writer: Writer, waiters: Waiters, compile: Compile): RunMethods => {
-  const s = statements(db.tables)
-  const { find } = readers(db)
+  const runs = runStatements(db.tables)
+  const steps = stepStatements(db.tables)
 
-  /** What is there already under this id: read on the unhappy path alone. */
+  const find = (method: string, runId: string): Effect.Effect<Run | undefined, StoreError> =>
+    Effect.map(query<RunRow>(db, method, runs.find, [runId]), ([row]) => row === undefined ? undefined : toRun(row))
+
+  /** The run that has this id already; it was there, and nothing deletes runs. */
   const existing = Effect.fnUntraced(function*(run: NewRun): Effect.fn.Return<Started, RunConflict | StoreError> {
-    const [known] = yield* find([run.id])
-    if (known === undefined) return yield* Effect.die(new Error(`Run ${run.id} was deleted while it was started`))
+    const known = yield* find("start", run.id)
+    if (known === undefined) return yield* Effect.die(new Error(`Run ${run.id} vanished while it was started`))
     if (known.workflow !== run.workflow) {
       return yield* new RunConflict({ runId: run.id, workflow: run.workflow, existing: known.workflow })
     }
@@ -55,148 +50,99 @@ export const make = (db: Database, writer: Writer, waiters: Waiters, compile: Co
     return { created: false, status, owner, epoch, deadline }
   })
 
-  const created = (run: NewRun, deadline: Date | null): Started => {
-    const here = run.owner !== null && run.delayMillis === null
-    return {
-      created: true,
-      status: here ? "Running" : "Enqueued",
-      owner: here ? run.owner : null,
-      epoch: here ? 1 : 0,
-      deadline: deadline === null ? null : deadline.getTime()
-    }
+  const answer = (run: NewRun, { deadline, held }: Written): ReturnType<RunMethods["start"]> => {
+    if (!held) return existing(run)
+    const started = created(run, deadline)
+    return started.owner === null ? Effect.as(hint(db, { _tag: "RunsReady" }), started) : Effect.succeed(started)
   }
 
-  /** In the caller's transaction: never through the writer, enqueued, and the hint waits for the commit. */
+  /** In the caller's transaction: on its connection, and enqueued, since nobody can execute it before the commit. */
   const startJoined = Effect.fnUntraced(function*(run: NewRun) {
     const enqueued = { ...run, owner: null }
-    const batch = compile([{ _tag: "Start", run: enqueued }], yield* virtualNow)
-    const rows = yield* query(db, "start", batch.sql, batch.params)
-    if (rows.length === 0) return yield* existing(run)
-    yield* db.sql.afterCommit(Effect.sync(() => db.hints.publish({ _tag: "RunsReady" })))
-    return created(enqueued, null)
+    const virtual = yield* Effect.withFiber((fiber) => Effect.succeed(virtualTime(fiber)))
+    const { params, read, sql } = compile([{ _tag: "Start", run: enqueued }], virtual)
+    const [row] = yield* queryOnce(db, "start", sql, params)
+    return yield* answer(enqueued, read(row as object)[0] as Written)
   })
 
-  /**
-   * A write that the fence refused holds all the same when this lease made it before and only the answer was lost: read once,
-   * on the unhappy path alone.
-   */
-  const fenced = (
-    lease: Lease,
-    write: ReturnType<Writer["write"]>,
-    written: (text: Written) => { readonly text: string; readonly params: ReadonlyArray<unknown> }
-  ) =>
-    Effect.flatMap(write, ({ held }) => {
-      if (held) return Effect.void
-      const { params, text } = written(s.written)
-      return Effect.flatMap(query(db, "recordStep", text, params), (rows) =>
-        rows.length > 0 ? Effect.void : Effect.fail(new LeaseLost({ runId: lease.runId, epoch: lease.epoch })))
-    })
+  const stepsOf = Effect.fnUntraced(function*(claimed: ReadonlyArray<Run>) {
+    const byRun = new Map<string, Array<StepRecord>>()
+    // Who is claimed for the first time has recorded nothing.
+    const again = claimed.filter(({ epoch }) => epoch > 1).map(({ id }) => id)
+    if (again.length === 0) return byRun
+    for (const id of again) byRun.set(id, [])
+    const rows = yield* query<StepRow & { readonly runId: string }>(db, "claim", steps.listMany, [texts(again)])
+    for (const row of rows) byRun.get(row.runId)?.push(toStep(row))
+    return byRun
+  })
+
+  const databaseNow = Effect.map(
+    Effect.flatMap(now, (now) => query<{ readonly now: Date }>(db, "now", runs.now, [now])),
+    ([row]) => (row as { readonly now: Date }).now.getTime()
+  )
 
   return {
-    start: Effect.fnUntraced(function*(run) {
-      if (yield* inTransaction(db)) return yield* startJoined(run)
-      const written = yield* writer.write({ _tag: "Start", run })
-      if (!written.held) return yield* existing(run)
-      if (run.owner === null || run.delayMillis !== null) db.hints.publish({ _tag: "RunsReady" })
-      return created(run, written.deadline)
+    now: Effect.withFiber((fiber) => {
+      const virtual = virtualTime(fiber)
+      return virtual === null ? databaseNow : Effect.succeed(virtual)
     }),
 
+    start: (run) =>
+      Effect.flatMap(inTransaction(db), (joined) =>
+        joined
+          ? startJoined(run)
+          : Effect.flatMap(writer.write({ _tag: "Start", run }), (written) => answer(run, written))),
+
+    // Tried once: the worker must know that an answer was lost, since it may own runs that it has not heard of.
     claim: Effect.fn("SystemDb.claim")(function*({ limit, worker, workflows }) {
-      const now = yield* virtualNow
-      const answer = yield* queryOnce<ClaimRow>(db, "claim", s.claim, [now, texts(workflows), limit, worker])
-      const nextWake = answer[0]?.nextWake?.getTime() ?? null
-      const rows = answer.filter(({ id }) => id !== null).map(({ nextWake: _, ...row }) => row)
-      const again = rows.filter(({ epoch }) => epoch > 1).map(({ id }) => id)
-      const steps = again.length === 0
-        ? []
-        : yield* query<StepRow & { readonly runId: string }>(db, "claim", s.stepsOf, [texts(again)])
-      const byRun = Map.groupBy(steps, ({ runId }) => runId)
-      const runs = rows.map((row): ClaimedRun => ({
-        run: toRun(row),
-        steps: (byRun.get(row.id) ?? []).map(toStep)
-      }))
-      return { runs, nextWake }
+      const rows = yield* queryOnce<PerhapsRun & { readonly nextWake: Date | null }>(
+        db,
+        "claim",
+        runs.claim,
+        [yield* now, texts(workflows), limit, worker]
+      )
+      const claimed = rows.filter(isRun).map(toRun)
+      const byRun = yield* stepsOf(claimed)
+      return {
+        runs: claimed.map((run) => ({ run, steps: byRun.get(run.id) ?? [] })),
+        nextWake: millis(rows[0]?.nextWake ?? null)
+      }
     }),
 
     findRun: Effect.fn("SystemDb.findRun")(function*(runId) {
-      const [run] = yield* find([runId])
-      return Option.fromUndefinedOr(run)
+      return Option.fromUndefinedOr(yield* find("findRun", runId))
     }),
 
     awaitRun: waiters.await,
 
-    listRuns: Effect.fn("SystemDb.listRuns")(function*(filter, page) {
-      const list = (values: ReadonlyArray<string> | undefined) => values === undefined ? null : texts(values)
-      const rows = yield* query<RunRow>(db, "listRuns", s.list, [
-        list(filter.status),
-        list(filter.workflow),
-        list(filter.schedule),
-        page.after === null ? null : isoOf(page.after.createdAt),
-        page.after?.id ?? null,
-        page.limit
+    listRuns: Effect.fn("SystemDb.listRuns")(function*(filter, { after, limit }) {
+      const any = (values: ReadonlyArray<string> | undefined) => values === undefined ? null : texts(values)
+      const rows = yield* query<RunRow>(db, "listRuns", runs.list, [
+        any(filter.status),
+        any(filter.workflow),
+        any(filter.schedule),
+        instant(after?.createdAt ?? null),
+        after?.id ?? null,
+        limit
       ])
       return rows.map(toRun)
     }),
 
     listSteps: Effect.fn("SystemDb.listSteps")(function*(runId) {
-      const rows = yield* query<StepRow>(db, "listSteps", s.stepsOf, [texts([runId])])
-      return rows.map(toStep)
+      return (yield* query<StepRow>(db, "listSteps", steps.list, [runId])).map(toStep)
     }),
 
     cancel: Effect.fn("SystemDb.cancel")(function*(runId) {
-      const changed = yield* query(db, "cancel", s.cancel, [yield* virtualNow, runId])
-      if (changed.length === 0) {
-        // The status read here can be newer than the refusal.
-        const [run] = yield* find([runId])
-        return run === undefined
-          ? yield* new RunNotFound({ runId })
-          : yield* new IllegalTransition({ runId, command: "cancel", status: run.status })
+      const { again, rows } = yield* queryAgain(db, "cancel", runs.cancel, [yield* now, runId])
+      if (rows.length === 0) {
+        // The status found here can be newer than the refusal.
+        const run = yield* find("cancel", runId)
+        if (run === undefined) return yield* new RunNotFound({ runId })
+        if (!again || run.status !== "Cancelled") {
+          return yield* new IllegalTransition({ runId, command: "cancel", status: run.status })
+        }
       }
-      yield* db.sql.afterCommit(Effect.sync(() => {
-        db.hints.publish({ _tag: "RunCancelled", runId })
-        db.hints.publish({ _tag: "RunsFinished", runIds: [runId] })
-      }))
-    }),
-
-    recordStep: (lease, step) =>
-      fenced(lease, writer.write({ _tag: "Step", lease, step }), ({ step: text }) => ({
-        text,
-        params: [lease.runId, step.name, step.key, step.occurrence, lease.epoch]
-      })),
-
-    recordStepInTransaction: Effect.fnUntraced(function*(lease: Lease, step: NewStepRecord) {
-      if (!(yield* inTransaction(db))) {
-        return yield* Effect.die(new Error("Step.transaction needs the SqlClient that the store's own layer provides"))
-      }
-      const batch = compile([{ _tag: "Step", lease, step }], yield* virtualNow)
-      const rows = yield* query(db, "recordStepInTransaction", batch.sql, batch.params)
-      if (rows.length === 0) return yield* new LeaseLost({ runId: lease.runId, epoch: lease.epoch })
-      const [held] = rows as ReadonlyArray<{ readonly id: string | null }>
-      return held!.id === "fresh"
-    }),
-
-    finish: (lease, end) =>
-      fenced(
-        lease,
-        writer.write({ _tag: "Finish", lease, status: end.status, outcome: end.outcome }),
-        ({ finish: text }) => ({ text, params: [lease.runId, lease.worker, lease.epoch] })
-      ),
-
-    suspend: (lease, wakeAt) =>
-      fenced(lease, writer.write({ _tag: "Suspend", lease, wakeAt }), ({ suspend: text }) => ({
-        text,
-        params: [lease.runId, lease.epoch]
-      })),
-
-    release: Effect.fn("SystemDb.release")(function*(leases) {
-      if (leases.length === 0) return
-      yield* query(db, "release", s.release, [
-        yield* virtualNow,
-        texts(leases.map(({ runId }) => runId)),
-        texts(leases.map(({ worker }) => worker)),
-        texts(leases.map(({ epoch }) => String(epoch)))
-      ])
-      db.hints.publish({ _tag: "RunsReady" })
+      yield* hint(db, { _tag: "RunCancelled", runId }, { _tag: "RunsFinished", runIds: [runId] })
     })
   }
 }

@@ -1,189 +1,110 @@
-/** The port's methods about schedules. */
+/** The port's methods about schedules: defining them, and switching them on and off. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { ScheduleExists, ScheduleNotFound } from "../../Errors.ts"
-import type { SystemDb } from "../../SystemDb.ts"
-import type { Applied, DueSchedule, Fired, Firing, NewSchedule } from "../records.ts"
-import { type Database, now, query, queryOnce, texts, virtualNow } from "./database.ts"
+import type { Applied, NewSchedule, ScheduleRow, SystemDb } from "../../SystemDb.ts"
+import { type Database, hint, inTransaction, now, patiently, query, queryAgain } from "./database.ts"
 import { storeError } from "./errors.ts"
-import { type DueRow, type RunRow, type ScheduleRowStored, toDue, toRun, toSchedule } from "./rows.ts"
+import { instant, instants, type Parameter, texts } from "./parameters.ts"
+import { type ScheduleStored, toSchedule } from "./rows.ts"
 import { statements } from "./schedules.ts"
 
-export type ScheduleMethods = Pick<
-  SystemDb["Service"],
-  | "createSchedule"
-  | "applySchedules"
-  | "findSchedule"
-  | "listSchedules"
-  | "pauseSchedule"
-  | "resumeSchedule"
-  | "deleteSchedule"
-  | "dueSchedules"
-  | "fire"
-  | "enqueueTicks"
-  | "triggerSchedule"
->
+type Store = SystemDb["Service"]
+type Defining = Pick<Store, "createSchedule" | "applySchedules" | "findSchedule" | "listSchedules">
+type Switching = Pick<Store, "pauseSchedule" | "resumeSchedule" | "deleteSchedule">
 
-const seconds = (millis: number | null): string | null => millis === null ? null : String(millis / 1000)
+const definitions = (schedules: ReadonlyArray<NewSchedule>): ReadonlyArray<Parameter> => [
+  texts(schedules.map(({ name }) => name)),
+  texts(schedules.map(({ workflow }) => workflow)),
+  texts(schedules.map(({ cron }) => cron)),
+  texts(schedules.map(({ timeZone }) => timeZone)),
+  texts(schedules.map(({ context }) => context)),
+  texts(schedules.map(({ policies }) => policies)),
+  texts(schedules.map(({ application }) => application)),
+  instants(schedules.map(({ nextAt }) => nextAt))
+]
 
-const definitionParams = (schedules: ReadonlyArray<NewSchedule>): ReadonlyArray<unknown> =>
-  [
-    schedules.map(({ name }) => name),
-    schedules.map(({ workflow }) => workflow),
-    schedules.map(({ cron }) => cron),
-    schedules.map(({ timeZone }) => timeZone),
-    schedules.map(({ context }) => context),
-    schedules.map(({ policies }) => policies),
-    schedules.map(({ application }) => application),
-    schedules.map(({ nextAt }) => seconds(nextAt))
-  ].map(texts)
+/** Whether a row is what creating this schedule leaves. */
+const isNew = (row: ScheduleRow, schedule: NewSchedule): boolean =>
+  row.revision === 1 && row.workflow === schedule.workflow && row.cron === schedule.cron &&
+  row.timeZone === schedule.timeZone && row.context === schedule.context && row.policies === schedule.policies &&
+  row.application === schedule.application
 
-const firingParams = (firings: ReadonlyArray<Firing>): ReadonlyArray<unknown> => {
-  const ticks = firings.flatMap(({ name, ticks }) => ticks.map((tick) => ({ name, ...tick })))
-  return [
-    firings.map(({ name }) => name),
-    firings.map(({ revision }) => String(revision)),
-    firings.map(({ cursor }) => seconds(cursor)),
-    firings.map(({ nextAt }) => seconds(nextAt)),
-    firings.map(({ owner }) => owner),
-    firings.map(({ ticks }) => seconds(ticks.at(-1)?.tick ?? null)),
-    firings.map(({ ticks }) => ticks.at(-1)?.runId ?? null),
-    ticks.map(({ name }) => name),
-    ticks.map(({ runId }) => runId),
-    ticks.map(({ tick }) => seconds(tick)),
-    ticks.map(({ scheduledAt }) => JSON.stringify(scheduledAt))
-  ].map(texts)
-}
-
-type FiredRow = RunRow & {
-  readonly what: "moved" | "stayed"
-  readonly firing: string
-  readonly clockNow: Date
-  readonly current: Omit<DueSchedule, "name"> | null
-}
-
-/** The answer to one firing from its rows: one for each run it started, or a single one that says it did not move. */
-const firedOf = (firing: Firing, rows: ReadonlyArray<FiredRow>): Fired => {
-  const { name } = firing
-  const [row] = rows
-  if (row!.what === "moved") {
-    const runs = rows.filter(({ id }) => id !== null).map((
-      { clockNow: _, current: _current, firing: _firing, what: _what, ...run }
-    ) => toRun(run))
-    return { _tag: "Fired", name, runs: runs.sort((a, b) => a.tick! - b.tick!) }
-  }
-  const current = row!.current === null ? null : { name, ...row!.current }
-  const early = current !== null && current.revision === firing.revision && current.nextAt === firing.cursor &&
-    firing.cursor > row!.clockNow.getTime()
-  return early ? { _tag: "Early", name } : { _tag: "Stale", name, current }
-}
-
-export const make = (db: Database): ScheduleMethods => {
+const defining = (db: Database): Defining => {
   const s = statements(db.tables)
-  const changed = db.sql.afterCommit(Effect.sync(() => db.hints.publish({ _tag: "SchedulesChanged" })))
-  const ready = db.sql.afterCommit(Effect.sync(() => db.hints.publish({ _tag: "RunsReady" })))
+
+  const find = (method: string, name: string) =>
+    Effect.map(
+      query<ScheduleStored>(db, method, s.find, [name]),
+      ([row]) => row === undefined ? undefined : toSchedule(row)
+    )
 
   return {
     createSchedule: Effect.fn("SystemDb.createSchedule")(function*(schedule) {
-      const params = [yield* virtualNow, ...definitionParams([schedule])]
-      const rows = yield* query(db, "createSchedule", s.create, params)
-      if (rows.length === 0) return yield* new ScheduleExists({ name: schedule.name })
-      yield* changed
+      const params = [yield* now, ...definitions([schedule])]
+      const { again, rows } = yield* queryAgain(db, "createSchedule", s.create, params)
+      if (rows.length === 0) {
+        const row = again ? yield* find("createSchedule", schedule.name) : undefined
+        if (row === undefined || !isNew(row, schedule)) return yield* new ScheduleExists({ name: schedule.name })
+      }
+      yield* hint(db, { _tag: "SchedulesChanged" })
     }),
 
     applySchedules: Effect.fn("SystemDb.applySchedules")(function*(schedules, { pruneApplication }) {
-      const params = [yield* virtualNow, ...definitionParams(schedules), pruneApplication]
-      // The lock comes in a statement of its own: the next one then sees everything that the one before it wrote.
-      const [applied] = yield* db.sql.withTransaction(Effect.andThen(
-        queryOnce(db, "applySchedules", s.lockApply, [`effect-durable/${db.tables.schema}/apply`]),
-        queryOnce<Applied>(db, "applySchedules", s.apply, params)
-      )).pipe(Effect.catchTag("SqlError", (error) => Effect.fail(storeError("applySchedules")(error))))
-      yield* changed
-      return applied!
+      if (new Set(schedules.map(({ name }) => name)).size < schedules.length) {
+        return yield* Effect.die(new Error("applySchedules: the names must be distinct"))
+      }
+      const params = [yield* now, ...definitions(schedules), pruneApplication]
+      // Two statements, since one would see what was there when it began, and not when it got the lock.
+      const once = db.sql.unsafe(s.lockApply).pipe(
+        Effect.andThen(db.sql.unsafe<Applied>(s.apply, params)),
+        db.sql.withTransaction,
+        Effect.mapError(storeError("applySchedules"))
+      )
+      const [row] = yield* (yield* inTransaction(db)) ? once : patiently(once, db.retryForMillis)
+      const { changed, created, pruned, unchanged } = row as Applied
+      if (created.length + changed.length + pruned.length > 0) yield* hint(db, { _tag: "SchedulesChanged" })
+      return { created, changed, unchanged, pruned }
     }),
 
     findSchedule: Effect.fn("SystemDb.findSchedule")(function*(name) {
-      const [row] = yield* query<ScheduleRowStored>(db, "findSchedule", s.find, [name])
-      return Option.map(Option.fromUndefinedOr(row), toSchedule)
+      return Option.fromUndefinedOr(yield* find("findSchedule", name))
     }),
 
-    listSchedules: Effect.fn("SystemDb.listSchedules")(function*(filter, page) {
-      const rows = yield* query<ScheduleRowStored>(db, "listSchedules", s.list, [
-        filter.status ?? null,
-        filter.workflow === undefined ? null : texts(filter.workflow),
-        filter.namePrefix === undefined ? null : texts(filter.namePrefix),
-        page.after,
-        page.limit
+    listSchedules: Effect.fn("SystemDb.listSchedules")(function*({ namePrefix, status, workflow }, { after, limit }) {
+      const rows = yield* query<ScheduleStored>(db, "listSchedules", s.list, [
+        status ?? null,
+        workflow === undefined ? null : texts(workflow),
+        namePrefix === undefined ? null : texts(namePrefix),
+        after,
+        limit
       ])
       return rows.map(toSchedule)
-    }),
+    })
+  }
+}
 
+const switching = (db: Database): Switching => {
+  const s = statements(db.tables)
+  return {
     pauseSchedule: Effect.fn("SystemDb.pauseSchedule")(function*(name) {
-      const rows = yield* query(db, "pauseSchedule", s.pause, [yield* virtualNow, name])
-      if (rows.length === 0) return yield* new ScheduleNotFound({ name })
-      yield* changed
+      const [row] = yield* query<{ readonly changed: boolean }>(db, "pauseSchedule", s.pause, [yield* now, name])
+      if (row === undefined) return yield* new ScheduleNotFound({ name })
+      if (row.changed) yield* hint(db, { _tag: "SchedulesChanged" })
     }),
 
     resumeSchedule: Effect.fn("SystemDb.resumeSchedule")(function*({ name, nextAt, revision }) {
-      const params = [yield* virtualNow, seconds(nextAt), name, revision]
-      const rows = yield* query(db, "resumeSchedule", s.resume, params)
-      yield* changed
+      const rows = yield* query(db, "resumeSchedule", s.resume, [yield* now, instant(nextAt), name, revision])
+      if (rows.length > 0) yield* hint(db, { _tag: "SchedulesChanged" })
       return rows.length > 0
     }),
 
     deleteSchedule: Effect.fn("SystemDb.deleteSchedule")(function*(name) {
-      const rows = yield* query(db, "deleteSchedule", s.delete, [name])
-      if (rows.length === 0) return yield* new ScheduleNotFound({ name })
-      yield* changed
-    }),
-
-    dueSchedules: Effect.fn("SystemDb.dueSchedules")(function*(horizonMillis) {
-      const params = [yield* virtualNow, horizonMillis]
-      const rows = yield* query<DueRow & { readonly clockNow: Date }>(db, "dueSchedules", s.due, params)
-      const [clock] = rows
-      return { now: clock!.clockNow.getTime(), schedules: rows.filter(({ name }) => name !== null).map(toDue) }
-    }),
-
-    fire: Effect.fn("SystemDb.fire")(function*(firings) {
-      if (firings.length === 0) return { now: yield* now(db), fired: [] }
-      const rows = yield* queryOnce<FiredRow>(db, "fire", s.fire, [yield* virtualNow, ...firingParams(firings)])
-      const byName = Map.groupBy(rows, ({ firing }) => firing)
-      const fired = firings.map((firing) => firedOf(firing, byName.get(firing.name)!))
-      if (fired.some((one) => one._tag === "Fired" && one.runs.some(({ owner }) => owner === null))) yield* ready
-      return { now: rows[0]!.clockNow.getTime(), fired }
-    }),
-
-    enqueueTicks: Effect.fn("SystemDb.enqueueTicks")(function*(name, ticks) {
-      const [row] = yield* query<{ readonly found: boolean; readonly created: ReadonlyArray<string> }>(
-        db,
-        "enqueueTicks",
-        s.enqueueTicks,
-        [
-          yield* virtualNow,
-          name,
-          texts(ticks.map(({ runId }) => runId)),
-          texts(ticks.map(({ tick }) => seconds(tick))),
-          texts(ticks.map(({ scheduledAt }) => JSON.stringify(scheduledAt)))
-        ]
-      )
-      if (!row!.found) return yield* new ScheduleNotFound({ name })
-      if (row!.created.length > 0) yield* ready
-      return row!.created
-    }),
-
-    triggerSchedule: Effect.fn("SystemDb.triggerSchedule")(function*({ context, name, owner, run }) {
-      const [row] = yield* query<RunRow>(db, "triggerSchedule", s.trigger, [
-        yield* virtualNow,
-        name,
-        run.runId,
-        seconds(run.tick),
-        JSON.stringify(run.scheduledAt),
-        context,
-        owner
-      ])
-      if (row === undefined) return yield* new ScheduleNotFound({ name })
-      if (owner === null) yield* ready
-      return toRun(row)
+      const { again, rows } = yield* queryAgain(db, "deleteSchedule", s.delete, [name])
+      if (rows.length === 0 && !again) return yield* new ScheduleNotFound({ name })
+      yield* hint(db, { _tag: "SchedulesChanged" })
     })
   }
 }
+
+export const make = (db: Database): Defining & Switching => ({ ...defining(db), ...switching(db) })

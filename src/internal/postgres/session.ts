@@ -1,102 +1,167 @@
 /**
- * The connection of the writer: its own, for as long as the layer lives, re-opened when it breaks. It holds the session locks
- * of this process's workers, so that they are gone the moment the process is, and back as soon as it is reconnected.
+ * The writer's connection: its own, open for as long as the layer lives, and opened again when it breaks. It holds the session
+ * locks of this process's workers, so that they are gone the moment the process is. Decision 0006.
  */
+import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import type { SqlError } from "effect/sql/SqlError"
-import { texts } from "./database.ts"
-import { isAway } from "./errors.ts"
+import { ConnectionError, SqlError } from "effect/sql/SqlError"
+import type { StoreError } from "../../Errors.ts"
+import { live, patiently } from "./database.ts"
+import { storeError, survives } from "./errors.ts"
+import type { Tables } from "./names.ts"
+import { ints } from "./parameters.ts"
+
+type Execute = (
+  sql: string,
+  params: ReadonlyArray<unknown>
+) => Effect.Effect<ReadonlyArray<object>, SqlError>
 
 export interface Session {
-  readonly execute: (sql: string, params: ReadonlyArray<unknown>) => Effect.Effect<ReadonlyArray<object>, SqlError>
-  /** Takes the session lock with this key, now and after every reconnect, until `unlock`. */
-  readonly lock: (key: number) => Effect.Effect<void, SqlError>
-  readonly unlock: (key: number) => Effect.Effect<void>
-  /** Takes every lock again, after the server has forgotten them. */
+  /** One statement. Opens the connection first when there is none. */
+  readonly execute: Execute
+  /** Takes a session lock under a key that nobody has, now and after every reconnection, until the scope closes. */
+  readonly lock: Effect.Effect<number | null, SqlError, Scope.Scope>
+  /** Takes again those locks that the connection lost with its predecessor. */
   readonly relock: Effect.Effect<void, SqlError>
+  /** The keys of this process's workers: they are alive, whatever the server shows. */
+  readonly keys: ReadonlySet<number>
 }
 
-export interface Statements {
-  readonly lock: string
-  readonly unlock: string
-}
-
-type Execute = Session["execute"]
+/** 0 is the lock of `applySchedules`. */
+const anyKey = Random.nextIntBetween(1, 2 ** 31 - 1)
 
 /**
- * The writer's statements find every row by its primary key. The planner cannot know: it takes the arrays for ten rows and a
- * table that grew since it was last analyzed for a small one.
+ * The session of a client that has only one, which this process alone can use: there is nothing to reserve, and whoever is
+ * not of this process is dead.
  */
-const planning = `select set_config(name, value, false) from (values ('enable_seqscan', 'off'),
-  ('enable_hashjoin', 'off'), ('enable_mergejoin', 'off'), ('plan_cache_mode', 'force_generic_plan')) as s(name, value)`
-
-/** That the connection is lost shows at its first use; the second one opens a new one. */
-const again = (effect: Effect.Effect<void, SqlError>): Effect.Effect<void, SqlError> =>
-  Effect.retry(effect, { times: 1, while: isAway })
-
-const withLocks = (
-  execute: Execute,
-  keys: Set<number>,
-  statements: Statements
-): Pick<Session, "lock" | "unlock" | "relock"> => ({
-  lock: (key) =>
-    Effect.andThen(
-      Effect.sync(() => keys.add(key)),
-      again(Effect.asVoid(execute(statements.lock, [texts([String(key)])])))
+export const shared = (sql: PgClient): Session => {
+  const keys = new Set<number>()
+  return {
+    // Planned anew each time: the settings that keep a plan right as the tables grow are not ours to make here.
+    execute: (text, params) => Effect.withTracerEnabled(sql.unsafe<object>(text, params).unprepared, false),
+    lock: Effect.acquireRelease(
+      Effect.tap(anyKey, (key) => Effect.sync(() => keys.add(key))),
+      (key) => Effect.sync(() => keys.delete(key))
     ),
-  unlock: (key) =>
-    Effect.andThen(
-      Effect.sync(() => keys.delete(key)),
-      Effect.ignore(execute(statements.unlock, [key]))
-    ),
-  relock: again(Effect.suspend(() => Effect.asVoid(execute(statements.lock, [texts(Array.from(keys, String))]))))
+    relock: Effect.void,
+    keys
+  }
+}
+
+/**
+ * - Every statement here finds its rows by key and is planned once, when the tables may still be empty: only indexes may be
+ *   used then, so that the plan stays right as they grow.
+ * - Whoever waits for a lock makes all others wait, so nobody does for long.
+ */
+const settings: ReadonlyArray<readonly [name: string, value: string]> = [
+  ["plan_cache_mode", "force_generic_plan"],
+  ["enable_seqscan", "off"],
+  ["enable_hashjoin", "off"],
+  ["enable_mergejoin", "off"],
+  ["jit", "off"],
+  ["lock_timeout", "1s"]
+]
+
+const set = `select ${settings.map(([name, value]) => `set_config('${name}', '${value}', false)`).join(", ")}`
+
+/** No answer for so long means that the other side is gone and nobody told us. */
+const answerWithin = "30 seconds"
+
+const noAnswer = new SqlError({
+  reason: new ConnectionError({ cause: new Error("The server does not answer"), operation: "execute" })
 })
 
-/** A session over a client that has only one connection: nothing to reserve, nothing to reconnect. */
-export const shared = (execute: Execute, statements: Statements): Session => ({
-  execute,
-  ...withLocks(execute, new Set(), statements)
-})
+interface Open {
+  readonly connection: PgConnection.PgConnection
+  readonly scope: Scope.Closeable
+  /** The locks this connection holds. */
+  readonly held: Set<number>
+}
 
-/** A session on a connection of its own. */
+/** The session of a connection of its own. Behind a pooler nothing can be kept in it: no setting, no lock. */
 export const dedicated = Effect.fnUntraced(function*(
   config: PgConnection.Config,
-  statements: Statements
-): Effect.fn.Return<Session, never, Scope.Scope> {
+  { lockClass }: Tables,
+  options: { readonly pooled: boolean; readonly retryForMillis: number }
+): Effect.fn.Return<Session, StoreError, Scope.Scope> {
   const outer = yield* Effect.scope
   const keys = new Set<number>()
   const connecting = yield* Semaphore.make(1)
-  let open: { readonly connection: PgConnection.PgConnection; readonly scope: Scope.Closeable } | undefined
+  let open: Open | undefined
 
-  const close = Effect.suspend(() => {
-    const closing = open
-    open = undefined
-    return closing === undefined ? Effect.void : Scope.close(closing.scope, Exit.void)
+  const close = (broken: Open) =>
+    Effect.suspend(() => {
+      if (open === broken) open = undefined
+      return Scope.close(broken.scope, Exit.void)
+    })
+
+  const ask = (current: Open, sql: string, params: ReadonlyArray<unknown>) =>
+    current.connection.query(sql, params, !options.pooled).pipe(
+      Effect.timeoutOrElse({ duration: answerWithin, orElse: () => Effect.fail(noAnswer) }),
+      Effect.tapError((error) => survives(error) ? Effect.void : close(current))
+    )
+
+  /** Takes those of the locks that the connection does not hold, unless somebody else does. */
+  const take = Effect.fnUntraced(function*(current: Open, wanted: Iterable<number>) {
+    const missing = Array.from(wanted).filter((key) => !current.held.has(key))
+    // Asked also when it believes to hold them all: it may be broken.
+    const { rows } = yield* ask(
+      current,
+      `select key from unnest($1::int[]) as i(key) where pg_try_advisory_lock(${lockClass}, key)`,
+      [ints(missing)]
+    )
+    for (const { key } of rows) current.held.add(key as number)
   })
 
   const connect = Effect.gen(function*() {
-    if (open !== undefined) return open.connection
+    if (open !== undefined) return open
     const scope = yield* Scope.fork(outer)
-    const connection = yield* Scope.provide(PgConnection.make(config), scope).pipe(
-      Effect.tap((connection) => connection.query(planning)),
-      Effect.tap((connection) =>
-        keys.size === 0 ? Effect.void : connection.query(statements.lock, [texts(Array.from(keys, String))])
-      ),
-      Effect.onError(() => Scope.close(scope, Exit.void))
+    const connection = yield* Effect.onError(
+      Scope.provide(PgConnection.make({ ...config, multiplex: false }), scope),
+      () => Scope.close(scope, Exit.void)
     )
-    open = { connection, scope }
-    return connection
-  }).pipe(connecting.withPermits(1), Effect.uninterruptible)
+    const current: Open = { connection, scope, held: new Set() }
+    if (!options.pooled) yield* ask(current, set, [])
+    if (keys.size > 0) yield* take(current, keys)
+    open = current
+    return current
+  }).pipe(connecting.withPermits(1))
 
-  const execute: Execute = (sql, params) =>
-    Effect.flatMap(connect, (connection) => connection.query(sql, params)).pipe(
-      Effect.map((result) => result.rows),
-      Effect.tapError((error) => isAway(error) ? close : Effect.void)
-    )
+  const use = <A>(f: (current: Open) => Effect.Effect<A, SqlError>) => live(Effect.flatMap(connect, f))
 
-  return { execute, ...withLocks(execute, keys, statements) }
+  // That the connection is broken shows at its first use; the second one opens another.
+  const relock = Effect.retry(use((current) => take(current, keys)), { times: 1 })
+
+  const lock = Effect.acquireRelease(
+    Effect.gen(function*() {
+      while (true) {
+        const key = yield* anyKey
+        if (yield* use((current) => Effect.map(take(current, [key]), () => current.held.has(key)))) {
+          keys.add(key)
+          return key
+        }
+      }
+    }),
+    (key) =>
+      Effect.suspend(() => {
+        keys.delete(key)
+        const current = open
+        if (current?.held.delete(key) !== true) return Effect.void
+        const unlock = ask(current, `select pg_advisory_unlock(${lockClass}, $1::int)`, [key])
+        return Effect.ignore(live(Effect.interruptible(unlock)))
+      })
+  )
+
+  yield* patiently(Effect.mapError(connect, storeError("connect")), options.retryForMillis)
+  return {
+    execute: (sql, params) => use((current) => Effect.map(ask(current, sql, params), (result) => result.rows)),
+    lock: options.pooled ? Effect.succeed(null) : lock,
+    relock,
+    keys
+  }
 })

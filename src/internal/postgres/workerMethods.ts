@@ -1,86 +1,71 @@
 /** The port's methods about workers. */
 import * as Effect from "effect/Effect"
-import * as Random from "effect/Random"
-import type { SystemDb } from "../../SystemDb.ts"
-import * as uuids from "../uuid.ts"
-import { type Database, query, texts, virtualNow } from "./database.ts"
+import type { Pulse, SystemDb } from "../../SystemDb.ts"
+import { type Database, hint, live, now, patiently, query, queryOnce } from "./database.ts"
 import { storeError } from "./errors.ts"
+import { instants, ints, texts } from "./parameters.ts"
+import type { Session } from "./session.ts"
 import { statements } from "./workers.ts"
 
-export type WorkerMethods = Pick<SystemDb["Service"], "registerWorker" | "pulse" | "reconcile">
+export type WorkerMethods = Pick<SystemDb["Service"], "registerWorker" | "pulse">
 
-interface PulseRow {
-  readonly alive: boolean
-  readonly locked: boolean
-  readonly recovered: number
-  readonly dead: ReadonlyArray<string>
+interface PulseRow extends Pick<Pulse, "alive" | "recovered" | "dead"> {
+  readonly unlocked: boolean
   readonly suspectIds: ReadonlyArray<string>
   readonly suspectTimes: ReadonlyArray<Date>
 }
 
-export const make = (db: Database, lockClass: number): WorkerMethods => {
-  const s = statements(db.tables, lockClass)
+/** Whoever cannot say goodbye in this time is found dead by others. */
+const farewell = "3 seconds"
+
+/** Not from the fiber's Random: processes with the same seed must not have the same id. */
+const suffix = Effect.sync(() => globalThis.crypto.randomUUID().replaceAll("-", "").slice(-16))
+
+export const make = (db: Database, session: Session): WorkerMethods => {
+  const s = statements(db.tables)
+
+  const retire = (id: string) =>
+    Effect.flatMap(now, (now) =>
+      queryOnce(db, "registerWorker", s.retire, [now, id]).pipe(
+        Effect.interruptible,
+        Effect.timeout(farewell),
+        live,
+        Effect.flatMap((handedBack) => handedBack.length > 0 ? hint(db, { _tag: "RunsReady" }) : Effect.void),
+        Effect.ignore
+      ))
 
   return {
     registerWorker: Effect.fn("SystemDb.registerWorker")(function*({ application, leaseMillis }) {
-      const id = `${application}-${yield* uuids.v7}`
-      const key = yield* Random.nextIntBetween(1, 2 ** 31 - 1)
-      const retire = Effect.gen(function*() {
-        yield* db.session.unlock(key)
-        yield* Effect.ignore(query(db, "registerWorker", s.retire, [yield* virtualNow, id]))
-        db.hints.publish({ _tag: "RunsReady" })
-      })
+      const id = `${application}-${yield* suffix}`
+      // The lock first: a worker without it would be suspected.
+      const key = yield* patiently(Effect.mapError(session.lock, storeError("registerWorker")), db.retryForMillis)
       yield* Effect.acquireRelease(
-        // The lock first: a worker without one would be suspected at once.
-        Effect.andThen(
-          Effect.mapError(db.session.lock(key), storeError("registerWorker")),
-          Effect.flatMap(
-            virtualNow,
-            (now) => query(db, "registerWorker", s.register, [now, id, application, key, leaseMillis])
-          )
-        ),
-        () => retire
+        Effect.flatMap(now, (now) => query(db, "registerWorker", s.register, [now, id, application, key, leaseMillis])),
+        () => retire(id)
       )
       return id
     }),
 
     pulse: Effect.fn("SystemDb.pulse")(function*({ leaseMillis, maxAttempts, suspects, worker }) {
       const [row] = yield* query<PulseRow>(db, "pulse", s.pulse, [
-        yield* virtualNow,
+        yield* now,
         worker,
         leaseMillis,
         maxAttempts,
         texts(suspects.map((suspect) => suspect.worker)),
-        texts(suspects.map(({ renewedAt }) => String(renewedAt / 1000)))
+        instants(suspects.map(({ renewedAt }) => renewedAt)),
+        ints(Array.from(session.keys))
       ])
-      const { alive, dead, locked, recovered, suspectIds, suspectTimes } = row!
-      if (!locked) yield* Effect.mapError(db.session.relock, storeError("pulse"))
-      if (recovered > 0) db.hints.publish({ _tag: "RunsReady" })
-      if (dead.length > 0) db.hints.publish({ _tag: "RunsFinished", runIds: dead })
+      const { alive, dead, recovered, suspectIds, suspectTimes, unlocked } = row as PulseRow
+      if (unlocked) yield* Effect.ignore(session.relock)
+      if (recovered > 0) yield* hint(db, { _tag: "RunsReady" })
+      if (dead.length > 0) yield* hint(db, { _tag: "RunsFinished", runIds: dead })
       return {
         alive,
-        dead,
+        suspects: suspectIds.map((worker, index) => ({ worker, renewedAt: (suspectTimes[index] as Date).getTime() })),
         recovered,
-        suspects: alive
-          ? suspectIds.map((worker, index) => ({ worker, renewedAt: suspectTimes[index]!.getTime() }))
-          : []
+        dead
       }
-    }),
-
-    reconcile: Effect.fn("SystemDb.reconcile")(function*({ held, worker }) {
-      const [row] = yield* query<{ readonly lost: ReadonlyArray<string>; readonly handedBack: number }>(
-        db,
-        "reconcile",
-        s.reconcile,
-        [
-          yield* virtualNow,
-          worker,
-          texts(held.map(({ runId }) => runId)),
-          texts(held.map(({ epoch }) => String(epoch)))
-        ]
-      )
-      if (row!.handedBack > 0) db.hints.publish({ _tag: "RunsReady" })
-      return row!.lost
     })
   }
 }

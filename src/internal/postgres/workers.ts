@@ -1,82 +1,94 @@
-/** The statements about workers: who is alive, and what becomes of the runs of those who are not. */
+/** The statements about workers: who is alive, and what becomes of the runs of those who are not. One round trip each. */
 import * as Lifecycle from "../lifecycle.ts"
-import { statusList, type Tables } from "./names.ts"
+import { literals, type Tables } from "./names.ts"
+import { clock } from "./rows.ts"
 
-export const statements = (t: Tables, lockClass: number) => {
-  /** Whether the session lock of a worker's row is held by anybody in this database. */
-  const lockHeld = (alias: string) =>
-    `exists (
-    select from pg_locks l where l.locktype = 'advisory' and l.classid = ${lockClass >>> 0}::oid
-      and l.objid::bigint = ${alias}.lock_key and l.objsubid = 2 and l.granted
-      and l.database = (select oid from pg_database where datname = current_database()))`
+const running = `status in (${literals(Lifecycle.from.recover)})`
 
-  return {
-    register: `
-      with clock as (select coalesce($1::timestamptz, now()) as now)
-      insert into ${t.workers} (id, application, lock_key, lease_until, renewed_at, started_at)
-      select $2, $3, $4::int, now + $5::float8 * interval '1 millisecond', now, now from clock`,
+export const statements = (t: Tables) => ({
+  /** May be written again, when the answer was lost. */
+  register: `
+    with ${clock}
+    insert into ${t.workers} (id, application, lock_key, lease_until, renewed_at, started_at)
+    select $2, $3, $4::int, now + $5::float8 * interval '1 millisecond', now, now from clock
+    on conflict (id) do update set renewed_at = excluded.renewed_at, lease_until = excluded.lease_until`,
 
-    lock: `select pg_try_advisory_lock(${lockClass}, key) from unnest($1::text[]::int[]) as i(key)`,
+  /** Forgets a worker and hands back what it owns. */
+  retire: `
+    with ${clock},
+    forgotten as (delete from ${t.workers} where id = $2)
+    update ${t.runs} r set status = 'Enqueued', owner = null, wake_at = clock.now
+    from clock where r.owner = $2 and r.status in (${literals(Lifecycle.from.release)})
+    returning r.id`,
 
-    unlock: `select pg_advisory_unlock(${lockClass}, $1::int)`,
+  /**
+   * Renews the worker's lease; if that finds it gone, nothing else happens. Then finds dead workers, forgets them, and takes
+   * every Running run whose owner is not registered: the dead ones', and what one came to own after it was forgotten.
+   *
+   * Locks the rows of dead workers and of their runs, and passes over those that are locked: another pulse is at it, or a
+   * transaction of the owner's is still open, and then a later pulse takes the run. Who is dead is asked of the locked row
+   * itself, so that it is asked again when the row has changed meanwhile.
+   *
+   * $7 are the locks of this process, whose workers live. `unlocked` says that the server does not have all of them.
+   */
+  pulse: `
+    with recursive ${clock},
+    renewed as (
+      update ${t.workers} w set lease_until = clock.now + $3::float8 * interval '1 millisecond', renewed_at = clock.now
+      from clock where w.id = $2 returning w.id),
+    shown(key) as materialized (
+      select objid::bigint from pg_locks
+      where locktype = 'advisory' and classid = ${t.lockClass >>> 0}::oid and objsubid = 2 and granted
+        and database = (select oid from pg_database where datname = current_database())),
+    locked(key) as materialized (select key from shown union all select unnest($7::int[])),
+    suspected as materialized (select * from unnest($5::text[], $6::timestamptz(3)[]) as s(id, renewed_at)),
+    dead as materialized (
+      select w.id from ${t.workers} w
+      where w.id <> $2 and exists (select from renewed) and (
+        w.lease_until < (select now from clock)
+        or (exists (select from suspected s where s.id = w.id and s.renewed_at = w.renewed_at)
+          and w.lock_key is not null and not exists (select from locked l where l.key = w.lock_key)))
+      order by w.id for update of w skip locked),
+    forgotten as (delete from ${t.workers} w using dead where w.id = dead.id),
+    owners(id) as (
+      (select r.owner from ${t.runs} r where r.${running} order by r.owner limit 1)
+      union all
+      select (select r.owner from ${t.runs} r where r.${running} and r.owner > o.id order by r.owner limit 1)
+      from owners o where o.id is not null),
+    orphaned as materialized (
+      select o.id from owners o where exists (select from renewed)
+        and (o.id in (select id from dead) or not exists (select from ${t.workers} w where w.id = o.id))),
+    taken as materialized (
+      select r.id from orphaned o join ${t.runs} r on r.owner = o.id
+      where r.${running} order by r.id for update of r skip locked),
+    recovered as (
+      update ${t.runs} r set owner = null,
+        status = case when r.attempt < $4::int then 'Enqueued' else 'Dead' end,
+        attempt = case when r.attempt < $4::int then r.attempt + 1 else r.attempt end,
+        wake_at = case when r.attempt < $4::int then clock.now end,
+        finished_at = case when r.attempt < $4::int then null else clock.now end
+      from taken, clock where r.id = taken.id returning r.id, r.status),
+    suspects as materialized (
+      select w.id, w.renewed_at from ${t.workers} w
+      where w.id <> $2 and exists (select from renewed) and w.id not in (select id from dead)
+        and w.lock_key is not null and not exists (select from locked l where l.key = w.lock_key)
+      order by w.id)
+    select exists (select from renewed) as alive,
+      exists (select from unnest($7::int[]) as own(key) where key not in (select key from shown)) as unlocked,
+      (select count(*)::int from recovered where status = 'Enqueued') as recovered,
+      array(select id from recovered where status = 'Dead' order by id) as dead,
+      array(select id from suspects) as "suspectIds",
+      array(select renewed_at from suspects) as "suspectTimes"`,
 
-    /** Hands back what a worker owns and forgets it. Two facts in one statement. */
-    retire: `
-      with clock as (select coalesce($1::timestamptz, now()) as now),
-      handed_back as (
-        update ${t.runs} set status = 'Enqueued', owner = null, wake_at = clock.now from clock
-        where owner = $2 and status in (${statusList(Lifecycle.from.release)}) returning id),
-      forgotten as (delete from ${t.workers} where id = $2)
-      select count(*)::int as "handedBack" from handed_back`,
-
-    /**
-     * Renews the lease and recovers from the dead, in one statement; a claim that a dead worker still made after it was
-     * forgotten is recovered as well. Says too whether the own lock is still held: a server that was restarted has
-     * forgotten it. Locks the rows of dead workers and skips those that
-     * another worker is recovering. A statement that finds its own worker gone does nothing.
-     */
-    pulse: `
-      with clock as (select coalesce($1::timestamptz, now()) as now),
-      renewed as (
-        update ${t.workers} w set lease_until = clock.now + $3::float8 * interval '1 millisecond', renewed_at = clock.now
-        from clock where w.id = $2 returning w.id),
-      suspect as (
-        select * from unnest($5::text[], $6::text[]::float8[]) as i(id, renewed_at)),
-      dead as materialized (
-        select w.id from ${t.workers} w, clock
-        where w.id <> $2 and exists (select from renewed) and (w.lease_until < clock.now or (
-          exists (select from suspect s where s.id = w.id and to_timestamp(s.renewed_at)::timestamptz(3) = w.renewed_at)
-          and not ${lockHeld("w")}))
-        order by w.id for update of w skip locked),
-      recovered as (
-        update ${t.runs} r set owner = null,
-          status = case when r.attempt >= $4::int then 'Dead' else 'Enqueued' end,
-          attempt = case when r.attempt >= $4::int then r.attempt else r.attempt + 1 end,
-          wake_at = case when r.attempt >= $4::int then null else clock.now end,
-          finished_at = case when r.attempt >= $4::int then clock.now end
-        from clock where r.status in (${statusList(Lifecycle.from.recover)}) and exists (select from renewed)
-          and (r.owner in (select id from dead) or not exists (select from ${t.workers} w where w.id = r.owner))
-        returning r.id, r.status),
-      forgotten as (delete from ${t.workers} w using dead where w.id = dead.id)
-      select exists (select from renewed) as alive,
-        coalesce((select ${lockHeld("w")} from ${t.workers} w where w.id = $2), true) as locked,
-        (select count(*)::int from recovered where status = 'Enqueued') as recovered,
-        array(select id from recovered where status = 'Dead') as dead,
-        array(select w.id from ${t.workers} w where w.id <> $2 and w.id not in (select id from dead)
-          and not ${lockHeld("w")} order by w.id) as "suspectIds",
-        array(select w.renewed_at from ${t.workers} w where w.id <> $2 and w.id not in (select id from dead)
-          and not ${lockHeld("w")} order by w.id) as "suspectTimes"`,
-
-    reconcile: `
-      with clock as (select coalesce($1::timestamptz, now()) as now),
-      held as (select * from unnest($3::text[], $4::text[]::int[]) as i(run_id, epoch)),
-      handed_back as (
-        update ${t.runs} r set status = 'Enqueued', owner = null, wake_at = clock.now from clock
-        where r.owner = $2 and r.status in (${statusList(Lifecycle.from.release)})
-          and not exists (select from held where held.run_id = r.id and held.epoch = r.epoch) returning r.id)
-      select array(select run_id from held where not exists (
-          select from ${t.runs} r where r.id = held.run_id and r.owner = $2 and r.epoch = held.epoch
-            and r.status = 'Running')) as lost,
-        (select count(*)::int from handed_back) as "handedBack"`
-  }
-}
+  reconcile: `
+    with ${clock},
+    held as materialized (select * from unnest($3::text[], $4::int[]) as h(run_id, epoch)),
+    handed_back as (
+      update ${t.runs} r set status = 'Enqueued', owner = null, wake_at = clock.now from clock
+      where r.owner = $2 and r.status in (${literals(Lifecycle.from.release)})
+        and not exists (select from held h where h.run_id = r.id and h.epoch = r.epoch)
+      returning r.id)
+    select (select count(*)::int from handed_back) as "handedBack",
+      array(select h.run_id from held h where not exists (
+        select from ${t.runs} r where r.id = h.run_id and r.owner = $2 and r.epoch = h.epoch and r.${running})) as lost`
+})

@@ -1,52 +1,55 @@
 /**
- * Group commit. Facts from all fibers gather while the writer's connection is busy, and go out as one statement the moment
- * it is free; there is no timer. A statement that fails for a reason of its own is tried again in halves, so that one bad
- * fact fails alone; one that fails because the store is away is tried again as it is, until it is back.
+ * Group commit. The facts of all fibers gather while the writer's connection is busy, and go out as one statement the moment
+ * it is free. There is no timer: a fact that is alone waits for nobody. Decision 0005.
+ *
+ * A statement that is refused is written again in halves, so that one bad fact fails alone. One that the database could not
+ * take just now is written again, which is safe: every fact knows its own work when it finds it done.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Queue from "effect/Queue"
+import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
 import type { SqlError } from "effect/sql/SqlError"
-import type { StoreError } from "../../Errors.ts"
-import { TimeSource } from "../../SystemDb.ts"
-import { type Batch, type Compile, type Fact, keyOf, weightOf } from "./batch.ts"
-import { isoOf } from "./database.ts"
-import { isTransient, storeError } from "./errors.ts"
-
-/** What is known of a fact once its statement is through: whether it holds, and the deadline of a run that was started. */
-export interface Written {
-  readonly held: boolean
-  readonly deadline: Date | null
-}
+import { StoreError } from "../../Errors.ts"
+import type { Batch, Compile, Written } from "./batch.ts"
+import { live, virtualTime } from "./database.ts"
+import { fateOf, storeError } from "./errors.ts"
+import { type Fact, Together, weightOf } from "./facts.ts"
 
 interface Pending {
   readonly fact: Fact
   /** Virtual time, where a test drives the store by the fiber's clock. */
   readonly now: number | null
-  /** When to give up on an absent store, in the writer's clock; never for what the owner of a run writes. */
-  readonly giveUpAt: number | null
+  /** When to give up on an absent store, in real time; never for what the owner of a run writes. */
+  readonly giveUpAt: number
   readonly resume: (exit: Exit.Exit<Written, StoreError>) => void
+  /** Nobody waits for it any more. */
   abandoned: boolean
-}
-
-interface Row {
-  readonly kind: Fact["_tag"]
-  readonly n: number
-  readonly id: string | null
-  readonly deadline: Date | null
 }
 
 export interface Writer {
   readonly write: (fact: Fact) => Effect.Effect<Written, StoreError>
 }
 
+export interface Options {
+  readonly compile: Compile
+  /** Runs a statement on the writer's own connection. */
+  readonly execute: (batch: Batch) => Effect.Effect<ReadonlyArray<object>, SqlError>
+  /** Runs a statement where it may wait for a lock without everybody else having to. */
+  readonly executeAside: (batch: Batch) => Effect.Effect<ReadonlyArray<object>, SqlError>
+  readonly retryForMillis: number
+  /** Called with every batch that went through, before those who wait for it go on. */
+  readonly onWritten: (facts: ReadonlyArray<Fact>, written: ReadonlyArray<Written>) => void
+}
+
 const largestBatch = 1000
+/** In characters of JSON. */
 const heaviestBatch = 4_000_000
-const longestBackoffMillis = 1_000
-const realClock = Clock.Clock.defaultValue
+const longestPauseMillis = 1_000
+/** How long closing waits for an absent database. */
+const closeForMillis = 5_000
 
 const methods: Readonly<Record<Fact["_tag"], string>> = {
   Start: "start",
@@ -55,126 +58,146 @@ const methods: Readonly<Record<Fact["_tag"], string>> = {
   Suspend: "suspend"
 }
 
-export interface Options {
-  readonly compile: Compile
-  /** Runs a statement on the writer's own connection. */
-  readonly execute: (batch: Batch) => Effect.Effect<ReadonlyArray<object>, SqlError>
-  readonly retryForMillis: number
-  /** Called with every batch that went through. */
-  readonly onWritten: (facts: ReadonlyArray<Fact>, written: ReadonlyArray<Written>) => void
+/** Splits off what fits into one statement. What must not share it stays, in order. */
+const gather = (queue: ReadonlyArray<Pending>): readonly [batch: Array<Pending>, left: Array<Pending>] => {
+  const batch: Array<Pending> = []
+  const left: Array<Pending> = []
+  const together = new Together()
+  let weight = 0
+  for (const [index, pending] of queue.entries()) {
+    if (batch.length === largestBatch || weight >= heaviestBatch) return [batch, left.concat(queue.slice(index))]
+    if (pending.abandoned) continue
+    if ((batch[0] ?? pending).now === pending.now && together.add(pending.fact)) {
+      weight += weightOf(pending.fact)
+      batch.push(pending)
+    } else {
+      left.push(pending)
+    }
+  }
+  return [batch, left]
+}
+
+const refuse = (batch: ReadonlyArray<Pending>, error: SqlError): void => {
+  for (const { fact, resume } of batch) resume(Exit.fail(storeError(methods[fact._tag])(error)))
 }
 
 export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<Writer, never, Scope.Scope> {
-  let waiting: Array<Pending> = []
-  let closing = false
-  const bell = yield* Queue.sliding<void>(1)
+  const realTime = Clock.Clock.defaultValue()
+  const aside = yield* FiberSet.make<void>()
+  let queue: Array<Pending> = []
+  let closeAt = Number.POSITIVE_INFINITY
+  let closed = false
+  /** Set while the writer has nothing to do. */
+  let wake: (() => void) | undefined
 
-  /** Takes what fits in one statement; the rest, and what must not share it, stays in order. */
-  const gather = (): ReadonlyArray<Pending> => {
-    const batch: Array<Pending> = []
-    const left: Array<Pending> = []
-    const keys = new Set<string>()
-    let weight = 0
-    for (const pending of waiting) {
-      if (pending.abandoned) continue
-      const key = keyOf(pending.fact)
-      const fits = batch.length < largestBatch && (weight < heaviestBatch || batch.length === 0)
-      if (fits && !keys.has(key) && (batch.length === 0 || batch[0]!.now === pending.now)) {
-        keys.add(key)
-        weight += weightOf(pending.fact)
-        batch.push(pending)
-      } else {
-        left.push(pending)
+  const attempt = (batch: ReadonlyArray<Pending>, execute: Options["execute"]) =>
+    Effect.suspend(() => {
+      const facts = batch.map(({ fact }) => fact)
+      const statement = options.compile(facts, (batch[0] as Pending).now)
+      return Effect.map(execute(statement), ([row]) => {
+        const written = statement.read(row as object)
+        options.onWritten(facts, written)
+        batch.forEach(({ resume }, index) => resume(Exit.succeed(written[index] as Written)))
+      })
+    })
+
+  /** Writes the batch, however often it takes, until each of its facts has its answer. */
+  const flush = (batch: ReadonlyArray<Pending>, failures = 0): Effect.Effect<void> =>
+    batch.length === 0 ? Effect.void : Effect.catch(attempt(batch, options.execute), (error) => {
+      // It was connected before, so whatever keeps it from connecting now may pass.
+      const fate = error.reason.operation === "connect" ? "absent" : fateOf(error)
+      if (fate === "absent" || fate === "again") return pause(batch, error, failures, flush)
+      if (batch.length > 1) {
+        const middle = batch.length >> 1
+        return Effect.andThen(flush(batch.slice(0, middle)), Effect.suspend(() => flush(batch.slice(middle))))
       }
-    }
-    waiting = left
-    return batch
-  }
-
-  const acknowledge = (batch: ReadonlyArray<Pending>, rows: ReadonlyArray<Row>): void => {
-    const acknowledged = new Map(
-      rows.map((row) => [row.kind === "Start" ? `Start${row.id}` : `${row.kind}${row.n}`, row])
-    )
-    const counts = { Start: 0, Step: 0, Finish: 0, Suspend: 0 }
-    const written = batch.map(({ fact }): Written => {
-      const count = ++counts[fact._tag]
-      const row = acknowledged.get(fact._tag === "Start" ? `Start${fact.run.id}` : `${fact._tag}${count}`)
-      return { held: row !== undefined, deadline: row?.deadline ?? null }
+      if (fate === "refused") return Effect.sync(() => refuse(batch, error))
+      const giveUp = Effect.sync(() => refuse(batch, error))
+      return Effect.asVoid(FiberSet.run(aside, Effect.onInterrupt(flushAside(batch), () => giveUp)))
     })
-    options.onWritten(batch.map(({ fact }) => fact), written)
-    batch.forEach(({ resume }, index) => resume(Exit.succeed(written[index]!)))
-  }
 
-  const fail = (batch: ReadonlyArray<Pending>, error: SqlError): void => {
-    for (const { fact, resume } of batch) resume(Exit.fail(storeError(methods[fact._tag])(error)))
-  }
+  /** For a fact that met a lock which somebody holds for long. */
+  const flushAside = (batch: ReadonlyArray<Pending>, failures = 0): Effect.Effect<void> =>
+    batch.length === 0 ?
+      Effect.void :
+      Effect.catch(attempt(batch, options.executeAside), (error) =>
+        fateOf(error) === "refused"
+          ? Effect.sync(() => refuse(batch, error))
+          : pause(batch, error, failures, flushAside))
 
-  const flush = (batch: ReadonlyArray<Pending>, failures = 0): Effect.Effect<void> => {
-    if (batch.length === 0) return Effect.void
-    const now = batch[0]!.now
-    const statement = options.compile(batch.map(({ fact }) => fact), now === null ? null : isoOf(now))
-    return Effect.matchEffect(options.execute(statement), {
-      onSuccess: (rows) => Effect.sync(() => acknowledge(batch, rows as ReadonlyArray<Row>)),
-      onFailure: (error) => isTransient(error) ? waitOut(batch, error, failures) : halve(batch, error)
-    })
-  }
-
-  const halve = (batch: ReadonlyArray<Pending>, error: SqlError): Effect.Effect<void> => {
-    if (batch.length === 1) return Effect.sync(() => fail(batch, error))
-    const middle = batch.length >> 1
-    return Effect.andThen(flush(batch.slice(0, middle)), Effect.suspend(() => flush(batch.slice(middle))))
-  }
-
-  const waitOut = (batch: ReadonlyArray<Pending>, error: SqlError, failures: number): Effect.Effect<void> =>
-    Effect.flatMap(Clock.currentTimeMillis, (now) => {
-      const patient = ({ giveUpAt }: Pending) => !closing && (giveUpAt === null || giveUpAt > now)
-      fail(batch.filter((pending) => !patient(pending)), error)
+  const pause = (
+    batch: ReadonlyArray<Pending>,
+    error: SqlError,
+    failures: number,
+    again: (batch: ReadonlyArray<Pending>, failures: number) => Effect.Effect<void>
+  ): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const now = realTime.currentTimeMillisUnsafe()
+      const patient = ({ giveUpAt }: Pending) => Math.min(giveUpAt, closeAt) > now
+      // Those who came meanwhile wait for the same thing.
+      refuse([...batch, ...queue].filter((pending) => !patient(pending)), error)
+      queue = queue.filter(patient)
       const left = batch.filter((pending) => patient(pending) && !pending.abandoned)
-      return Effect.andThen(
-        Effect.sleep(Math.min(longestBackoffMillis, 10 * 2 ** failures)),
-        Effect.suspend(() => flush(left, failures + 1))
-      )
+      if (left.length === 0) return Effect.void
+      const millis = Math.min(longestPauseMillis, 10 * 2 ** failures)
+      return Effect.andThen(Effect.sleep(millis), Effect.suspend(() => again(left, failures + 1)))
     })
 
-  const run: Effect.Effect<void> = Effect.gen(function*() {
-    while (true) {
-      while (waiting.length > 0) yield* flush(gather())
-      if (closing) return
-      yield* Queue.take(bell)
+  const idle = Effect.callback<void>((resume) => {
+    wake = () => {
+      wake = undefined
+      resume(Effect.void)
     }
   })
 
-  // The writer lives by the real clock, whatever clock its first caller has.
-  const fiber = yield* Effect.forkDetach(
-    Effect.provideService(run, Clock.Clock, realClock()).pipe(Effect.uninterruptible)
-  )
+  const run = Effect.gen(function*() {
+    while (true) {
+      if (queue.length > 0) {
+        const [batch, left] = gather(queue)
+        queue = left
+        yield* flush(batch)
+      } else if (closeAt === Number.POSITIVE_INFINITY) {
+        yield* idle
+      } else {
+        closed = true
+        return
+      }
+    }
+  })
+
+  // Not a child of whoever builds the layer, and in real time, whatever clock that has.
+  const fiber = yield* Effect.forkDetach(live(run))
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {
-      closing = true
-      Queue.offerUnsafe(bell, undefined)
+      closeAt = realTime.currentTimeMillisUnsafe() + closeForMillis
+      wake?.()
       return Effect.asVoid(Fiber.await(fiber))
     })
   )
 
   return {
     write: (fact) =>
-      Effect.withFiber((fiber) => {
-        const virtual = fiber.getRef(TimeSource) === "fiber"
-        const patient = fact._tag !== "Start"
-        return Effect.callback<Written, StoreError>((resume) => {
+      Effect.withFiber((fiber) =>
+        Effect.callback<Written, StoreError>((resume) => {
+          if (closed) {
+            const detail = "The store's layer is closed"
+            return resume(Effect.fail(new StoreError({ method: methods[fact._tag], retryable: false, detail })))
+          }
           const pending: Pending = {
             fact,
-            now: virtual ? fiber.getRef(Clock.Clock).currentTimeMillisUnsafe() : null,
-            giveUpAt: patient ? null : realClock().currentTimeMillisUnsafe() + options.retryForMillis,
+            now: virtualTime(fiber),
+            giveUpAt: fact._tag === "Start"
+              ? realTime.currentTimeMillisUnsafe() + options.retryForMillis
+              : Number.POSITIVE_INFINITY,
             resume,
             abandoned: false
           }
-          waiting.push(pending)
-          Queue.offerUnsafe(bell, undefined)
+          queue.push(pending)
+          wake?.()
           return Effect.sync(() => {
             pending.abandoned = true
           })
         })
-      })
+      )
   }
 })

@@ -1,0 +1,101 @@
+/** The port's methods for the owner of a run, fenced by its lease. Only `recordStepInTransaction` joins a transaction. */
+import * as Effect from "effect/Effect"
+import { LeaseLost, type StoreError } from "../../Errors.ts"
+import type { Lease, SystemDb } from "../../SystemDb.ts"
+import { type Database, hint, inTransaction, joins, now, query, queryOnce } from "./database.ts"
+import type { Fact } from "./facts.ts"
+import { instant, ints, texts } from "./parameters.ts"
+import { statements as runStatements } from "./runs.ts"
+import { statements as stepStatements } from "./steps.ts"
+import { statements as workerStatements } from "./workers.ts"
+import type { Writer } from "./writer.ts"
+
+export type LeasedMethods = Pick<
+  SystemDb["Service"],
+  "recordStep" | "recordStepInTransaction" | "finish" | "suspend" | "release" | "reconcile"
+>
+
+interface Recorded {
+  readonly held: boolean
+  readonly written: boolean
+}
+
+interface Reconciled {
+  readonly lost: ReadonlyArray<string>
+  readonly handedBack: number
+}
+
+export const make = (db: Database, writer: Writer): LeasedMethods => {
+  const runs = runStatements(db.tables)
+  const steps = stepStatements(db.tables)
+  const workers = workerStatements(db.tables)
+
+  const lost = ({ epoch, runId }: Lease) => Effect.fail(new LeaseLost({ runId, epoch }))
+
+  const write = (
+    lease: Lease,
+    fact: Exclude<Fact, { readonly _tag: "Start" }>
+  ): Effect.Effect<void, LeaseLost | StoreError> => {
+    const written = Effect.flatMap(writer.write(fact), ({ held }) => held ? Effect.void : lost(lease))
+    return !db.exclusive ? written : Effect.withFiber((fiber) =>
+      joins(db.sql, fiber)
+        // The writer would wait for the only session, which is this fiber's as long as its transaction is open.
+        ? Effect.die(new Error("A run cannot record anything inside of a transaction of the embedded database"))
+        : written
+    )
+  }
+
+  return {
+    recordStep: (lease, step) => write(lease, { _tag: "Step", lease, step }),
+
+    recordStepInTransaction: Effect.fnUntraced(function*(lease, step) {
+      if (!(yield* inTransaction(db))) {
+        return yield* Effect.die(new Error("Step.transaction needs the SqlClient that the store's own layer provides"))
+      }
+      const [row] = yield* queryOnce<Recorded>(db, "recordStepInTransaction", steps.record, [
+        yield* now,
+        lease.runId,
+        lease.worker,
+        lease.epoch,
+        step.name,
+        step.key,
+        step.occurrence,
+        step.kind,
+        step.attempts,
+        step.errors,
+        step.outcome,
+        instant(step.wakeAt),
+        instant(step.startedAt)
+      ])
+      const { held, written } = row as Recorded
+      return held ? written : yield* lost(lease)
+    }),
+
+    finish: (lease, { outcome, status }) => write(lease, { _tag: "Finish", lease, status, outcome }),
+
+    suspend: (lease, wakeAt) => write(lease, { _tag: "Suspend", lease, wakeAt }),
+
+    release: Effect.fn("SystemDb.release")(function*(leases) {
+      if (leases.length === 0) return
+      const released = yield* query(db, "release", runs.release, [
+        yield* now,
+        texts(leases.map(({ runId }) => runId)),
+        texts(leases.map(({ worker }) => worker)),
+        ints(leases.map(({ epoch }) => epoch))
+      ])
+      if (released.length > 0) yield* hint(db, { _tag: "RunsReady" })
+    }),
+
+    reconcile: Effect.fn("SystemDb.reconcile")(function*({ held, worker }) {
+      const [row] = yield* query<Reconciled>(db, "reconcile", workers.reconcile, [
+        yield* now,
+        worker,
+        texts(held.map(({ runId }) => runId)),
+        ints(held.map(({ epoch }) => epoch))
+      ])
+      const { handedBack, lost } = row as Reconciled
+      if (handedBack > 0) yield* hint(db, { _tag: "RunsReady" })
+      return lost
+    })
+  }
+}

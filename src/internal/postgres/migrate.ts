@@ -1,0 +1,73 @@
+/** Brings a schema up to date, or refuses one that is newer than this code. */
+import type { PgClient } from "@effect/sql-pg/PgClient"
+import * as Effect from "effect/Effect"
+import type { SqlError } from "effect/sql/SqlError"
+import { SchemaTooNew } from "../../Errors.ts"
+import { type Migration, migrations as all } from "./migrations.ts"
+import type { Tables } from "./names.ts"
+
+const versionOf = (migrations: ReadonlyArray<Migration>): number => migrations.at(-1)?.version ?? 0
+
+/**
+ * What there is of the schema. Asked of the catalog and not of `to_regclass`, which answers from a cache: after waiting for the
+ * lock, that would still be without what another process has just created.
+ */
+const present = Effect.fnUntraced(function*(sql: PgClient, t: Tables) {
+  const [row] = yield* sql<{ readonly schema: boolean; readonly table: boolean }>`
+    select exists (select from pg_catalog.pg_namespace where nspname = ${t.name}) as schema,
+      exists (select from pg_catalog.pg_tables where schemaname = ${t.name} and tablename = 'migrations') as table`
+  return row ?? { schema: false, table: false }
+})
+
+/** The version found, 0 when there is none. Reading it needs no right to create anything. */
+const found = Effect.fnUntraced(function*(sql: PgClient, t: Tables) {
+  if (!(yield* present(sql, t)).table) return 0
+  const [row] = yield* sql.unsafe<{ readonly version: number }>(
+    `select coalesce(max(version), 0) as version from ${t.migrations}`
+  )
+  return row?.version ?? 0
+})
+
+/** The version to start from, or undefined when there is nothing to do. */
+const behind = Effect.fnUntraced(function*(sql: PgClient, t: Tables, migrations: ReadonlyArray<Migration>) {
+  const [version, supported] = [yield* found(sql, t), versionOf(migrations)]
+  if (version > supported) return yield* new SchemaTooNew({ schema: t.name, found: version, supported })
+  return version === supported ? undefined : version
+})
+
+/** In one transaction under a lock, so that of many processes that boot at once one migrates and the others wait. */
+const apply = Effect.fnUntraced(function*(sql: PgClient, t: Tables, migrations: ReadonlyArray<Migration>) {
+  yield* sql`select pg_advisory_xact_lock(hashtextextended(${`effect-durable/${t.name}`}, 0))`
+  const version = yield* behind(sql, t, migrations)
+  if (version === undefined) return
+  const { schema, table } = yield* present(sql, t)
+  if (!schema) yield* sql.unsafe(`create schema ${t.schema}`)
+  if (!table) {
+    yield* sql.unsafe(`create table ${t.migrations} (
+      version int primary key,
+      name text not null,
+      breaking boolean not null default false,
+      applied_at timestamptz(3) not null default now()
+    )`)
+  }
+  for (const { breaking, name, statements, version: next } of migrations) {
+    if (next <= version) continue
+    for (const statement of statements(t)) yield* sql.unsafe(statement).unprepared
+    yield* sql.unsafe(`insert into ${t.migrations} (version, name, breaking) values ($1, $2, $3)`, [
+      next,
+      name,
+      breaking
+    ])
+  }
+})
+
+/** Two round trips when there is nothing to do. */
+export const migrate = (
+  sql: PgClient,
+  t: Tables,
+  migrations: ReadonlyArray<Migration> = all
+): Effect.Effect<void, SqlError | SchemaTooNew> =>
+  Effect.flatMap(
+    behind(sql, t, migrations),
+    (version) => version === undefined ? Effect.void : sql.withTransaction(apply(sql, t, migrations))
+  )
