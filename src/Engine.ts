@@ -81,7 +81,6 @@ const make = Effect.fnUntraced(function*(options: Options) {
  * import * as Embedded from "effect-durable/Embedded"
  * import * as Engine from "effect-durable/Engine"
  * import * as Layer from "effect/Layer"
-import * as Scope from "effect/Scope"
  *
  * export const EngineLive = Engine.layer({ name: "reports" }).pipe(
  *   Layer.provideMerge(Embedded.layer({ dataDir: ".durable" }))

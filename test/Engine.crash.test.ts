@@ -158,6 +158,22 @@ describe("a worker that loses its lease", () => {
       yield* Effect.orDie(db.cancel("r"))
     }))
 
+  it.effect("takes no runs while it has been silent for as long as its lease, neither by claims nor by starting them", () =>
+    Effect.gen(function*() {
+      const { find, node } = yield* cluster()
+      const bodies = Flow.toLayer(() => Effect.never)
+      const silent = yield* node({ bodies })
+      silent.intercept = (method, call) => method === "pulse" ? Effect.never : call
+      yield* elapse("12 seconds", 60)
+      const handle = yield* silent.run(Flow.start(undefined, { runId: "r" }))
+      yield* elapse("5 seconds")
+      assert.strictEqual(yield* silent.run(handle.status), "Enqueued")
+      const other = yield* node({ bodies })
+      yield* elapse("2 seconds")
+      const { attempt, owner } = yield* find("r")
+      assert.deepStrictEqual([attempt, owner], [1, other.workers[0]])
+    }))
+
   it.effect("gets a run back that it has not yet stopped executing, and executes it when it has", () =>
     Effect.gen(function*() {
       const { db, find, node } = yield* cluster()

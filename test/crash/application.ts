@@ -7,12 +7,17 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as References from "effect/References"
+import * as EffectSchedule from "effect/Schedule"
 import { SqlClient } from "effect/sql/SqlClient"
 import { Job, stepsPerJob, Tick } from "./definitions.ts"
 
 const insertEffect = Effect.fnUntraced(function*(run: number, step: number) {
   const sql = yield* SqlClient
-  yield* Effect.orDie(sql`insert into effects ${sql.insert({ run, step, pid: process.pid })}`)
+  // The library waits out an absent server; what an effect does there by itself, it must try again by itself.
+  yield* sql`insert into effects ${sql.insert({ run, step, pid: process.pid })}`.pipe(
+    Effect.retry(EffectSchedule.spaced("50 millis")),
+    Effect.orDie
+  )
   yield* Effect.sleep("150 millis")
 })
 

@@ -91,6 +91,19 @@ describe("occurrences", () => {
       assert.strictEqual(beside, "refused")
     }))
 
+  it.effect("are refused, although in order, in a fiber after one it forked before it used anything itself", () =>
+    Effect.gen(function*() {
+      // Nothing tells this fiber from one that only happens to be later than its sibling, and guessing would be silent.
+      const found = yield* asBody((use) =>
+        Effect.timeout(Effect.all([Effect.timeout(use("a", yields), "1 second"), use("a")]), "2 seconds")
+      )
+      assert.deepStrictEqual(found, [1, "refused"])
+      const used = yield* asBody((use) =>
+        Effect.timeout(Effect.all([use("b"), Effect.timeout(use("a", yields), "1 second"), use("a")]), "2 seconds")
+      )
+      assert.deepStrictEqual(used, [1, 1, 2])
+    }))
+
   it.effect("keep nothing for each round of a loop", () =>
     Effect.gen(function*() {
       const before = process.memoryUsage().heapUsed

@@ -133,10 +133,9 @@ export class Worker {
 
   reserve(workflow: string, runId: string): Reservation | undefined {
     const worker = this.id
+    if (worker === undefined || this.silent || this.#slots.free === 0 || !this.#bodies.has(workflow)) return undefined
     // A run that began while the comparison is under way would look like one that was forgotten.
-    if (worker === undefined || this.reconciling || this.#slots.free === 0 || !this.#bodies.has(workflow)) {
-      return undefined
-    }
+    if (this.reconciling) return undefined
     if (this.#active.has(runId) || this.#reserved.has(runId)) return undefined
     this.#reserved.add(runId)
     this.#slots.take()
