@@ -43,7 +43,8 @@ const floors: ReadonlyArray<Floor> = [
     floor: 3,
     name: "implementations",
     rows: [
-      ["src/internal/{postgres,memory}/**", "src/internal/transaction.ts"],
+      ["src/internal/{postgres,memory}/**"],
+      ["src/internal/transaction.ts"],
       ["src/internal/pglite*.ts", "src/internal/pglite*/**"],
       ["src/{Postgres,Memory}.ts"],
       ["src/Embedded.ts"]

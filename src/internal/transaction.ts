@@ -4,6 +4,7 @@ import * as EffectSchedule from "effect/Schedule"
 import { BeginTransaction, SqlClient } from "effect/sql/SqlClient"
 import type { SqlError } from "effect/sql/SqlError"
 import { isSqlError } from "effect/sql/SqlError"
+import { fateOf } from "./postgres/errors.ts"
 
 export type { SqlClient, SqlError }
 
@@ -31,7 +32,7 @@ export const inTransaction = <A, E, R>(
         `BEGIN ISOLATION LEVEL ${isolation.toUpperCase()}`
       )
     return transaction.pipe(
-      Effect.retry({ schedule: backoff, while: (error) => isSqlError(error) && error.isRetryable }),
+      Effect.retry({ schedule: backoff, while: (error) => isSqlError(error) && fateOf(error) !== "refused" }),
       Effect.catch((error): Effect.Effect<never, Exclude<E, SqlError>> =>
         isSqlError(error) ? Effect.die(error) : Effect.fail(error as Exclude<E, SqlError>)
       )
