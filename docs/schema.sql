@@ -77,3 +77,113 @@ create table "effect_durable".workers (
       renewed_at timestamptz(3) not null,
       started_at timestamptz(3) not null
     ) with (fillfactor = 50);
+
+-- version 2: timings, the ledger, audits, controls and backfills
+
+create sequence "effect_durable".turns;
+
+alter table "effect_durable".runs add column origin text, add column overlap text collate "C",
+      add column start_by timestamptz(3), add column backfill text collate "C", add column reason text,
+      add column settle boolean not null default false;
+
+create index runs_overlapping on "effect_durable".runs (overlap, id)
+      where overlap is not null and status in ('Enqueued', 'Running', 'Suspended');
+
+create index runs_unsettled on "effect_durable".runs (schedule, finished_at, id)
+      where settle and status in ('Succeeded', 'Failed', 'Cancelled', 'Dead');
+
+create index runs_of_backfill on "effect_durable".runs (backfill, id)
+      where backfill is not null and status in ('Enqueued', 'Running', 'Suspended');
+
+alter table "effect_durable".schedules add column timing text, add column context_schema text, add column json_schema text,
+      add column overlap text collate "C", add column labels text not null default '{}',
+      add column external_id text collate "C", add column turn bigint not null default nextval('"effect_durable".turns'),
+      add column wake_at timestamptz(3), add column waiting boolean not null default false,
+      add column state text not null default '{}', add column paused_at timestamptz(3), add column pause_reason text,
+      add column resume_at timestamptz(3), add column note text;
+
+alter table "effect_durable".schedules rename column application to owner;
+
+update "effect_durable".schedules set wake_at = case when status = 'Active' then next_at end,
+      paused_at = case when status = 'Paused' then updated_at end,
+      timing = '{"cron":' || to_json(cron)::text || ',"timeZone":' || to_json(time_zone)::text || '}';
+
+alter table "effect_durable".schedules alter column timing set not null, drop column cron, drop column time_zone;
+
+drop index "effect_durable".schedules_due;
+
+create index schedules_due on "effect_durable".schedules (wake_at, name) where wake_at is not null;
+
+create index schedules_waiting on "effect_durable".schedules (name) where waiting;
+
+create index schedules_by_owner on "effect_durable".schedules (owner, name) where owner is not null;
+
+create index schedules_by_external_id on "effect_durable".schedules (external_id, name) where external_id is not null;
+
+create table "effect_durable".overlaps (
+      key text collate "C" primary key,
+      turn bigint not null
+    );
+
+create table "effect_durable".controls (
+      key text collate "C" primary key,
+      value text not null,
+      turn bigint not null
+    );
+
+create table "effect_durable".ledger (
+      position bigint generated always as identity primary key,
+      schedule text collate "C" not null,
+      first_tick timestamptz(3) not null,
+      last_tick timestamptz(3) not null,
+      ticks int,
+      decision text not null,
+      reason text,
+      run_id text collate "C",
+      timing text,
+      recorded_at timestamptz(3) not null
+    );
+
+create index ledger_by_tick on "effect_durable".ledger (schedule, first_tick, position);
+
+create table "effect_durable".audits (
+      position bigint generated always as identity primary key,
+      change text collate "C" not null,
+      schedule text collate "C",
+      action text not null,
+      actor text not null,
+      source text,
+      reason text,
+      before text,
+      after text,
+      at timestamptz(3) not null
+    );
+
+create index audits_by_schedule on "effect_durable".audits (schedule, position);
+
+create index audits_by_change on "effect_durable".audits (change);
+
+create table "effect_durable".backfills (
+      id text collate "C" primary key,
+      schedule text collate "C" not null,
+      from_at timestamptz(3) not null,
+      to_at timestamptz(3) not null,
+      newest_first boolean not null,
+      concurrency int not null,
+      rerun boolean not null,
+      context text,
+      status text not null,
+      cursor timestamptz(3),
+      started int not null default 0,
+      existing int not null default 0,
+      turn bigint not null,
+      created_at timestamptz(3) not null,
+      updated_at timestamptz(3) not null,
+      finished_at timestamptz(3),
+      constraint backfills_status check (status in ('Active', 'Paused', 'Cancelled', 'Done')),
+      constraint backfills_finished_at check ((status in ('Cancelled', 'Done')) = (finished_at is not null))
+    );
+
+create index backfills_active on "effect_durable".backfills (created_at, id) where status = 'Active';
+
+create index backfills_newest on "effect_durable".backfills (created_at desc, id desc);

@@ -26,7 +26,9 @@ const program = Effect.gen(function*() {
   yield* Console.log(invalid.message)
 
   const info = yield* Schedule.get(nightly("0 0 2 * * *"))
-  if (Option.isSome(info)) yield* Console.log(`${info.value.name} runs ${info.value.workflow} at ${info.value.cron}`)
+  if (Option.isSome(info)) {
+    yield* Console.log(`${info.value.name} runs ${info.value.workflow} at ${info.value.expression}`)
+  }
 
   yield* Schedule.remove("nightly-backup")
   yield* Console.log(`deleted: ${Option.isNone(yield* Schedule.get("nightly-backup"))}`)

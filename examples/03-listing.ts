@@ -23,7 +23,7 @@ const program = Effect.gen(function*() {
 
   for (const schedule of yield* Schedule.list()) {
     const context = JSON.stringify(Result.getOrNull(schedule.context))
-    yield* Console.log(`${schedule.name}  ${schedule.cron}  ${schedule.workflow}  ${schedule.status}  ${context}`)
+    yield* Console.log(`${schedule.name}  ${schedule.expression}  ${schedule.workflow}  ${schedule.status}  ${context}`)
   }
   yield* Console.log(`paused: ${names(yield* Schedule.list({ status: "Paused" }))}`)
   yield* Console.log(`of workflow backup: ${names(yield* Schedule.list({ workflow: "backup" }))}`)

@@ -17,10 +17,19 @@ const cleanup = (retentionDays: number) =>
   Schedule.make("daily-cleanup", { workflow: Cleanup, cron: "0 0 3 * * *", context: { retentionDays } })
 
 const program = Effect.gen(function*() {
-  yield* Console.log(yield* Schedule.apply([sync("0 0 * * * *"), cleanup(30)]))
+  const first = yield* Schedule.apply([sync("0 0 * * * *"), cleanup(30)])
+  yield* Console.log(`created: ${first.created.join(", ")}`)
+
+  // What would be done, and is not.
+  const next = [sync("0 */30 * * * *"), cleanup(30)]
+  const planned = yield* Schedule.apply(next, { dryRun: true })
+  for (const { fields, name } of planned.changed) {
+    for (const { after, before, field } of fields) yield* Console.log(`${name}: ${field} from ${before} to ${after}`)
+  }
 
   // Every 30 minutes from now on; the other one stays as it is.
-  yield* Console.log(yield* Schedule.apply([sync("0 */30 * * * *"), cleanup(30)]))
+  const second = yield* Schedule.apply(next)
+  yield* Console.log(`changed: ${second.changed.map(({ name }) => name)}, unchanged: ${second.unchanged}`)
 
   // One bad cron, and nothing of the list is applied.
   const refused = yield* Effect.flip(Schedule.apply([cleanup(60), sync("0 0 * * *")]))
@@ -32,18 +41,9 @@ const program = Effect.gen(function*() {
 NodeRuntime.runMain(Effect.provide(program, Embedded.layer()))
 
 // Prints:
-// {
-//   created: [ 'daily-cleanup', 'hourly-sync' ],
-//   changed: [],
-//   unchanged: [],
-//   pruned: []
-// }
-// {
-//   created: [],
-//   changed: [ 'hourly-sync' ],
-//   unchanged: [ 'daily-cleanup' ],
-//   pruned: []
-// }
+// created: daily-cleanup, hourly-sync
+// hourly-sync: timing from {"cron":"0 0 * * * *"} to {"cron":"0 */30 * * * *"}
+// changed: hourly-sync, unchanged: daily-cleanup
 // 5 fields: this library needs 6, with seconds first
 //   0 0 * * *
 //   ^^^^^^^^^  try: 0 0 0 * * *

@@ -15,7 +15,7 @@ const program = Effect.gen(function*() {
   for (const schedule of yield* Schedule.list({ status: "Active" })) {
     const { recipients, reportType } = JSON.parse(schedule.contextJson)
     yield* Console.log(
-      `${schedule.name}: ${schedule.cron} ${schedule.timeZone}, ${reportType}, to ${recipients.join(", ")}`
+      `${schedule.name}: ${schedule.expression} ${schedule.timeZone}, ${reportType}, to ${recipients.join(", ")}`
     )
   }
 

@@ -86,9 +86,9 @@ const Welcome = Layer.effectDiscard(Effect.gen(function*() {
   if (ended.length > 0) {
     yield* Effect.log(`Data of an earlier start found, with ${unfinished.length} runs in the middle`)
   }
-  for (const { cron, name, nextTick } of yield* Schedule.list()) {
+  for (const { expression, name, nextTick } of yield* Schedule.list()) {
     const next = Option.match(nextTick, { onNone: () => "never", onSome: DateTime.formatIso })
-    yield* Effect.log(`${name.padEnd(18)} ${cron.padEnd(16)} next ${next}`)
+    yield* Effect.log(`${name.padEnd(18)} ${expression.padEnd(16)} next ${next}`)
   }
 }))
 

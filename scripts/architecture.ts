@@ -30,7 +30,9 @@ const floors: ReadonlyArray<Floor> = [
     rows: [
       ["src/internal/lifecycle.ts"],
       ["src/Errors.ts"],
-      ["src/internal/{codec,names,records,telemetry,uuid}.ts"],
+      ["src/internal/{codec,names,records,scheduleRecords,telemetry,uuid}.ts"],
+      ["src/internal/timing/**"],
+      ["src/Timing.ts"],
       ["src/internal/outcome.ts"]
     ]
   },
@@ -60,7 +62,8 @@ const floors: ReadonlyArray<Floor> = [
       ["src/internal/body.ts"],
       ["src/Run.ts"],
       ["src/{Workflow,Step}.ts", "src/internal/schedule/**"],
-      ["src/Schedule.ts"]
+      ["src/Schedule.ts"],
+      ["src/Backfill.ts"]
     ]
   },
   {

@@ -9,11 +9,15 @@
  */
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import type { StoreError } from "./Errors.ts"
+import * as Backfills from "./internal/engine/backfills.ts"
+import * as Heartbeat from "./internal/engine/heartbeat.ts"
 import { claimRuns, followHints, keepRegistered, makeSignal } from "./internal/engine/loops.ts"
 import type { Options } from "./internal/engine/options.ts"
 import { settings } from "./internal/engine/options.ts"
+import * as Retention from "./internal/engine/retention.ts"
 import * as Scheduler from "./internal/engine/scheduler.ts"
 import type { Signals } from "./internal/engine/worker.ts"
 import * as Worker from "./internal/engine/worker.ts"
@@ -40,6 +44,8 @@ export {
   Registry as Engine
 }
 
+export { HeartbeatFailed, HeartbeatRequest } from "./internal/engine/heartbeat.ts"
+
 const make = Effect.fnUntraced(function*(options: Options) {
   const db = yield* SystemDb
   const given = settings(options, db.exclusive)
@@ -57,6 +63,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const worker = yield* Worker.make(db, given, signals)
   const registry = Registry.of({
     application: options.name,
+    version: Option.fromUndefinedOr(options.version),
     register: (body) => worker.register(body),
     reserve: (workflow, runId) => worker.reserve(workflow, runId),
     local: (runId) => worker.local(runId)
@@ -65,8 +72,13 @@ const make = Effect.fnUntraced(function*(options: Options) {
     yield* Scope.provide(keepRegistered(db, given, worker, signals), registered)
     yield* Effect.forkScoped(claimRuns(db, given, worker, signal, doubt))
     yield* Effect.forkScoped(followHints(db, worker, signals))
+    yield* Layer.build(Layer.provide(Heartbeat.layer, Layer.succeed(Registry, registry)))
   }
-  if (options.scheduler !== false) yield* Scheduler.start(db, given, registry)
+  if (options.scheduler !== false) {
+    yield* Scheduler.start(db, given, registry)
+    yield* Backfills.start(db, given)
+  }
+  if (given.kept !== null) yield* Retention.start(db, given.kept)
   return registry
 })
 

@@ -8,7 +8,7 @@
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
-import { RunStatus } from "./internal/lifecycle.ts"
+import { BackfillStatus, RunStatus } from "./internal/lifecycle.ts"
 
 /**
  * The store did not do what was asked, because of the store and not because of the request.
@@ -215,6 +215,73 @@ export class ScheduleExists
 {
   override get message(): string {
     return `A schedule named ${JSON.stringify(this.name)} exists already; use apply to replace it, or another name.`
+  }
+}
+
+/**
+ * The schedule was changed since it was read: its revision is another one. Nothing was written.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ScheduleConflict
+  extends Schema.TaggedError<ScheduleConflict>("effect-durable/ScheduleConflict")("ScheduleConflict", {
+    name: Schema.String,
+    expected: Schema.Int,
+    found: Schema.Int
+  })
+{
+  override get message(): string {
+    return `Schedule ${JSON.stringify(this.name)} is at revision ${this.found} and not ${this.expected} any more; ` +
+      "read it again and decide anew."
+  }
+}
+
+/**
+ * The schedule was declared by another owner. Nothing was written.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class ScheduleOwned extends Schema.TaggedError<ScheduleOwned>("effect-durable/ScheduleOwned")("ScheduleOwned", {
+  name: Schema.String,
+  owner: Schema.String
+}) {
+  override get message(): string {
+    return `Schedule ${
+      JSON.stringify(this.name)
+    } is declared by ${this.owner}; choose another name, or remove it there.`
+  }
+}
+
+/**
+ * No backfill has this id.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BackfillNotFound
+  extends Schema.TaggedError<BackfillNotFound>("effect-durable/BackfillNotFound")("BackfillNotFound", {
+    id: Schema.String
+  })
+{
+  override get message(): string {
+    return `There is no backfill ${this.id}.`
+  }
+}
+
+/**
+ * The backfill has ended, and what was asked of it cannot be done any more. Retrying cannot help.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export class BackfillEnded extends Schema.TaggedError<BackfillEnded>("effect-durable/BackfillEnded")("BackfillEnded", {
+  id: Schema.String,
+  status: BackfillStatus
+}) {
+  override get message(): string {
+    return `Backfill ${this.id} is ${this.status}; start another one.`
   }
 }
 

@@ -110,18 +110,21 @@ export const handle = <A, E>(id: string, schemas: {
   }),
   info: find(id),
   status: Effect.map(find(id), (run) => run.status),
-  cancel: SystemDb.use((db) => db.cancel(id)),
+  cancel: cancel(id),
   steps: SystemDb.use((db) => db.listSteps(id))
 })
 
 /**
- * Ends a run of any workflow now. See {@link Handle}.
+ * Ends a run of any workflow now. See {@link Handle}. The reason is kept with the run.
  *
  * @category operations
  * @since 0.1.0
  */
-export const cancel = (id: string): Effect.Effect<void, RunNotFound | IllegalTransition | StoreError, SystemDb> =>
-  SystemDb.use((db) => db.cancel(id))
+export const cancel = (
+  id: string,
+  options?: { readonly reason?: string | undefined }
+): Effect.Effect<void, RunNotFound | IllegalTransition | StoreError, SystemDb> =>
+  SystemDb.use((db) => db.cancel(id, options?.reason ?? null))
 
 /**
  * The stored row of a run of any workflow.

@@ -20,57 +20,86 @@ import type {
   LeaseLost,
   RunConflict,
   RunNotFound,
-  ScheduleExists,
   ScheduleNotFound,
   StoreError,
   ValueTooLarge
 } from "./Errors.ts"
 import type {
-  Applied,
   ClaimedRun,
-  DueSchedule,
-  Fired,
-  Firing,
   Hint,
   Lease,
   NewRun,
-  NewSchedule,
   NewStepRecord,
   Page,
   Pulse,
   Run,
   RunFilter,
-  ScheduleFilter,
-  ScheduleRow,
   Started,
   StepRecord,
-  Suspect,
-  TickRun
+  Suspect
 } from "./internal/records.ts"
-
-export type {
-  Applied,
-  ClaimedRun,
+import type {
+  Audit,
+  Backfill,
+  BackfillAdvance,
+  Control,
   DueSchedule,
+  Entry,
   Fired,
   Firing,
+  HistoryFilter,
+  HistoryRow,
+  NewAudit,
+  NewBackfill,
+  Prune,
+  ScheduleChange,
+  ScheduleFilter,
+  ScheduleRow,
+  TickOptions,
+  TickRun
+} from "./internal/scheduleRecords.ts"
+
+export type {
+  ClaimedRun,
   Hint,
   Lease,
   NewRun,
-  NewSchedule,
   NewStepRecord,
   Page,
   Pulse,
   Run,
   RunFilter,
-  ScheduleFilter,
-  ScheduleRow,
   Started,
   StepId,
   StepRecord,
-  Suspect,
-  TickRun
+  Suspect
 } from "./internal/records.ts"
+export type {
+  Audit,
+  Backfill,
+  BackfillAdvance,
+  Control,
+  DueSchedule,
+  EndedRun,
+  Entry,
+  Fired,
+  Firing,
+  HistoryFilter,
+  HistoryRow,
+  HookRun,
+  LiveRun,
+  NewAudit,
+  NewBackfill,
+  NewEntry,
+  Prune,
+  ScheduleChange,
+  ScheduleContent,
+  ScheduleDefinition,
+  ScheduleFilter,
+  ScheduleRow,
+  TickOptions,
+  TickRun
+} from "./internal/scheduleRecords.ts"
 
 /**
  * The store. Unless said otherwise a method costs one round trip, is atomic, and fails with `StoreError` alone.
@@ -118,8 +147,11 @@ export class SystemDb extends Context.Service<SystemDb, {
   /** Every step recorded for a run, in the order they were recorded; empty when there is no such run. */
   readonly listSteps: (runId: string) => Effect.Effect<ReadonlyArray<StepRecord>, StoreError>
 
-  /** Ends a run that has not finished, at once; its worker learns it by hint or by its next write. */
-  readonly cancel: (runId: string) => Effect.Effect<void, RunNotFound | IllegalTransition | StoreError>
+  /** Ends a run that has not finished, at once, for this reason; its worker learns it by hint or by its next write. */
+  readonly cancel: (
+    runId: string,
+    reason: string | null
+  ) => Effect.Effect<void, RunNotFound | IllegalTransition | StoreError>
 
   // ── what the owner of a run writes, fenced by its lease; all wait through an absent store ──────────────────────────
 
@@ -184,19 +216,10 @@ export class SystemDb extends Context.Service<SystemDb, {
 
   // ── schedules ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  readonly createSchedule: (schedule: NewSchedule) => Effect.Effect<void, ScheduleExists | ValueTooLarge | StoreError>
-
-  /**
-   * Creates or replaces all of these, or none. Status, cursor and history of a replaced schedule stay, but a changed cron
-   * or time zone moves the cursor to its `nextAt`. With `pruneApplication`, deletes the schedules that application
-   * declared earlier and does not list now. Names must be distinct.
-   */
-  readonly applySchedules: (
-    schedules: ReadonlyArray<NewSchedule>,
-    options: { readonly pruneApplication: string | null }
-  ) => Effect.Effect<Applied, ValueTooLarge | StoreError>
-
   readonly findSchedule: (name: string) => Effect.Effect<Option.Option<ScheduleRow>, StoreError>
+
+  /** Those of these names that exist. Order: by name, by code point. */
+  readonly findSchedules: (names: ReadonlyArray<string>) => Effect.Effect<ReadonlyArray<ScheduleRow>, StoreError>
 
   /** Order: by name, by code point. `after` is the last name of the page before. */
   readonly listSchedules: (
@@ -204,45 +227,125 @@ export class SystemDb extends Context.Service<SystemDb, {
     page: Page<string>
   ) => Effect.Effect<ReadonlyArray<ScheduleRow>, StoreError>
 
-  /** A schedule that is Paused already stays as it is. */
-  readonly pauseSchedule: (name: string) => Effect.Effect<void, ScheduleNotFound | StoreError>
+  readonly findControl: (key: string) => Effect.Effect<Option.Option<Control>, StoreError>
 
   /**
-   * Makes a Paused schedule Active with its cursor at `nextAt`, if its revision is still the one given; false when it is
-   * not, and the caller must look again.
+   * Makes a change as a whole and audits it; false, and nothing is written, when something does not stand at the turn given,
+   * and the caller must look again. A change that was made before, by its id, is true and not made again. Two round trips.
    */
-  readonly resumeSchedule: (request: {
-    readonly name: string
-    readonly revision: number
-    readonly nextAt: number | null
-  }) => Effect.Effect<boolean, StoreError>
+  readonly changeSchedules: (change: ScheduleChange) => Effect.Effect<boolean, ValueTooLarge | StoreError>
 
-  /** Deletes the schedule; its runs stay. */
-  readonly deleteSchedule: (name: string) => Effect.Effect<void, ScheduleNotFound | StoreError>
+  /** Of one schedule, or of what concerns all (null). Order: newest first (by position). `after` is the last position. */
+  readonly listAudits: (
+    schedule: string | null,
+    page: Page<number>
+  ) => Effect.Effect<ReadonlyArray<Audit>, StoreError>
 
-  /** The Active schedules whose cursor stands before now + `horizonMillis`, and the store's clock. */
-  readonly dueSchedules: (
-    horizonMillis: number
-  ) => Effect.Effect<{ readonly now: number; readonly schedules: ReadonlyArray<DueSchedule> }, StoreError>
+  /**
+   * The schedules that need a look before now + `horizonMillis`: their wake time comes, their starts wait, or runs of theirs
+   * ended that are not settled. Order: by wake time (none last), then name. Also the store's clock and the control `freeze`.
+   */
+  readonly dueSchedules: (horizonMillis: number) => Effect.Effect<{
+    readonly now: number
+    readonly freeze: Control | null
+    readonly schedules: ReadonlyArray<DueSchedule>
+  }, StoreError>
 
-  /** Fires all of these in one statement; each stands or falls by itself. Names must be distinct. */
+  /**
+   * Records all of these in one statement; each stands or falls by itself. Names must be distinct, and so must overlap scopes
+   * that are relied on. `freezeTurn` is the turn of the control `freeze` that the caller knows: when it has another one
+   * every firing is Stale. The answer's `freeze` is how it stands.
+   */
   readonly fire: (
-    firings: ReadonlyArray<Firing>
-  ) => Effect.Effect<{ readonly now: number; readonly fired: ReadonlyArray<Fired> }, StoreError>
+    firings: ReadonlyArray<Firing>,
+    freezeTurn: number | null
+  ) => Effect.Effect<{
+    readonly now: number
+    readonly freeze: Control | null
+    readonly fired: ReadonlyArray<Fired>
+  }, StoreError>
 
   /** Enqueues a run for each of these ticks with the schedule's present context; the ids of those created. */
   readonly enqueueTicks: (
     name: string,
-    ticks: ReadonlyArray<TickRun>
+    ticks: ReadonlyArray<TickRun>,
+    options: TickOptions
   ) => Effect.Effect<ReadonlyArray<string>, ScheduleNotFound | StoreError>
 
-  /** Starts one run of the schedule's workflow now, with its context or the one given. Not for ids used before. */
+  /**
+   * Starts one run of the schedule's workflow now, with its context or the one given, and audits it. Finds the run when the
+   * schedule has one of this id. Dies when another schedule or nobody's run has it.
+   */
   readonly triggerSchedule: (request: {
     readonly name: string
     readonly run: TickRun
+    readonly options: TickOptions
     readonly context: string | null
     readonly owner: string | null
-  }) => Effect.Effect<Run, ScheduleNotFound | ValueTooLarge | StoreError>
+    readonly audit: NewAudit
+  }) => Effect.Effect<{ readonly run: Run; readonly created: boolean }, ScheduleNotFound | ValueTooLarge | StoreError>
+
+  // ── the ledger ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Runs and entries of a schedule together. Order: by `at`, then `key`. `after` is the last row of the page before. */
+  readonly listHistory: (
+    filter: HistoryFilter,
+    page: Page<Pick<HistoryRow, "at" | "key">>
+  ) => Effect.Effect<ReadonlyArray<HistoryRow>, StoreError>
+
+  /**
+   * What is recorded about one instant: the schedule's runs for it, oldest first (ties by id), and the entries that cover it,
+   * newest first, looked for among the 100 that begin last before it.
+   */
+  readonly findDecisions: (
+    schedule: string,
+    instant: number
+  ) => Effect.Effect<{ readonly runs: ReadonlyArray<Run>; readonly entries: ReadonlyArray<Entry> }, StoreError>
+
+  /** Deletes what is too old, in one small batch; how many rows of each kind. Call again until it deletes none. */
+  readonly prune: (
+    request: Prune
+  ) => Effect.Effect<{ readonly runs: number; readonly entries: number }, StoreError>
+
+  // ── backfills ──────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /** Stores a new backfill, Active. The one that is there, when its id was used before. */
+  readonly createBackfill: (
+    backfill: NewBackfill,
+    audit: NewAudit
+  ) => Effect.Effect<{ readonly created: boolean; readonly backfill: Backfill }, ScheduleNotFound | StoreError>
+
+  readonly findBackfill: (id: string) => Effect.Effect<Option.Option<Backfill>, StoreError>
+
+  /** Order: newest first (`createdAt`, then id, both descending). Of one schedule, or of all (null). */
+  readonly listBackfills: (
+    schedule: string | null,
+    page: Page<Pick<Backfill, "createdAt" | "id">>
+  ) => Effect.Effect<ReadonlyArray<Backfill>, StoreError>
+
+  /**
+   * Gives it another status if it still stands at this turn; false when it does not. Cancelled also cancels its runs that
+   * are Enqueued.
+   */
+  readonly changeBackfill: (request: {
+    readonly id: string
+    readonly turn: number
+    readonly status: Exclude<Backfill["status"], "Done">
+    readonly audit: NewAudit
+  }) => Effect.Effect<boolean, StoreError>
+
+  /**
+   * Active backfills that can go on: with ticks to look at and fewer live runs than they may have, or with nothing left but to
+   * be Done. Order: oldest first (`createdAt`, then id).
+   * With the schedule of each, null when it was deleted.
+   */
+  readonly dueBackfills: (limit: number) => Effect.Effect<
+    ReadonlyArray<{ readonly backfill: Backfill; readonly schedule: ScheduleRow | null }>,
+    StoreError
+  >
+
+  /** False when it does not stand at this turn or is not Active. */
+  readonly advanceBackfill: (advance: BackfillAdvance) => Effect.Effect<boolean, StoreError>
 }>()("effect-durable/SystemDb") {}
 
 /**

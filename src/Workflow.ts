@@ -177,6 +177,11 @@ const begin = Effect.fnUntraced(function*(db: SystemDb["Service"], run: Omit<New
       deadline: started.deadline,
       schedule: null,
       tick: null,
+      origin: null,
+      overlap: null,
+      startBy: null,
+      backfill: null,
+      reason: null,
       createdAt: now,
       startedAt: now,
       finishedAt: null

@@ -155,7 +155,7 @@ describe("a worker that loses its lease", () => {
       const Other = Workflow.make("other")
       assert.strictEqual(yield* freeSlots(stale, Other.name), 0)
       assert.strictEqual(yield* freeSlots(stale, "flow"), 999)
-      yield* Effect.orDie(db.cancel("r"))
+      yield* Effect.orDie(db.cancel("r", null))
     }))
 
   it.effect("takes no runs while it has been silent for as long as its lease, neither by claims nor by starting them", () =>

@@ -64,14 +64,14 @@ it.effect("a crashed worker hands nothing back when its scope closes", () =>
 
 it.effect("a store without hints publishes none, and says that it must be polled", () =>
   Effect.gen(function*() {
-    const { db, name, newRun, newSchedule } = yield* fixture
+    const { db, name, newRun, newSchedule, put } = yield* fixture
     const heard: Array<unknown> = []
     yield* Effect.forkScoped(Stream.runForEach(db.hints, (hint) => Effect.sync(() => heard.push(hint))), {
       startImmediately: true
     })
     yield* db.start(newRun("r"))
-    yield* db.cancel(name("r"))
-    yield* db.createSchedule(newSchedule("s"))
+    yield* db.cancel(name("r"), null)
+    yield* put(newSchedule("s"))
     yield* TestClock.adjust("1 minute")
     assert.deepStrictEqual(heard, [])
     assert.isFalse(db.exclusive)

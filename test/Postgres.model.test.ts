@@ -7,4 +7,4 @@ import { freshDatabase } from "./support/postgres.ts"
 
 const postgres = Layer.unwrap(Effect.map(freshDatabase, ({ url }) => Postgres.layer({ url })))
 
-compare("Memory and Postgres", Memory.layer, postgres, { runs: 100 })
+compare("Memory and Postgres", Memory.layer, postgres, { runs: 150 })

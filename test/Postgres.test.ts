@@ -5,7 +5,9 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { SqlClient } from "effect/sql/SqlClient"
 import * as Postgres from "../src/Postgres.ts"
-import { type NewRun, type NewSchedule, SystemDb } from "../src/SystemDb.ts"
+import * as Schedule from "../src/Schedule.ts"
+import { type NewRun, SystemDb } from "../src/SystemDb.ts"
+import * as Workflow from "../src/Workflow.ts"
 import { freshDatabase } from "./support/postgres.ts"
 
 const database = Layer.unwrap(Effect.map(freshDatabase, ({ url }) => Postgres.layer({ url })))
@@ -21,16 +23,9 @@ const newRun = (id: string, fields: Partial<NewRun> = {}): NewRun => ({
   ...fields
 })
 
-const newSchedule = (name: string): NewSchedule => ({
-  name,
-  workflow: "w",
-  cron: "0 0 * * * *",
-  timeZone: "UTC",
-  context: "null",
-  policies: "{}",
-  application: null,
-  nextAt: 0
-})
+const Hourly = Workflow.make("w", { payload: Schedule.Tick() })
+
+const create = (name: string) => Schedule.create(Schedule.make(name, { workflow: Hourly, cron: "0 0 * * * *" }))
 
 const lease = (runId: string, worker: string) => ({ runId, worker, epoch: 1 })
 
@@ -59,7 +54,7 @@ layer(database, { excludeTestServices: true, timeout: "1 minute" })("a caller's 
       yield* withTable
       const started = yield* sql.withTransaction(Effect.gen(function*() {
         yield* sql`insert into orders values ('kept')`
-        yield* db.createSchedule(newSchedule("kept"))
+        yield* create("kept")
         return yield* db.start(newRun("kept", { owner: "worker" }))
       }))
       // Nobody may execute it before the commit, so it is enqueued whatever was asked.
@@ -75,7 +70,7 @@ layer(database, { excludeTestServices: true, timeout: "1 minute" })("a caller's 
       yield* withTable
       const exit = yield* Effect.exit(sql.withTransaction(Effect.gen(function*() {
         yield* sql`insert into orders values ('dropped')`
-        yield* db.createSchedule(newSchedule("dropped"))
+        yield* create("dropped")
         yield* db.start(newRun("dropped"))
         return yield* Effect.fail("no")
       })))

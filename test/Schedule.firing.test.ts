@@ -209,7 +209,8 @@ it.effect("a schedule the store refuses to fire does not hold up the others", ()
         Effect.map(SystemDb, (db) =>
           SystemDb.of({
             ...db,
-            fire: (firings) => refusing("fire", db.fire(firings), firings.map(({ name }) => name)) as any
+            fire: (firings, freeze) =>
+              refusing("fire", db.fire(firings, freeze), firings.map(({ name }) => name)) as any
           }))
       )
       yield* Effect.gen(function*() {
@@ -231,22 +232,48 @@ it.effect("a row that cannot be read any more does not stop the others", () =>
     Effect.gen(function*() {
       const { body, ticks } = yield* recorder
       const db = yield* SystemDb
-      const row = {
-        workflow: "beat",
-        timeZone: "UTC",
-        context: "1",
-        application: null,
-        nextAt: day + second
-      }
-      yield* db.createSchedule({ ...row, name: "bad-cron", cron: "nonsense", policies: "{}" })
-      yield* db.createSchedule({ ...row, name: "bad-policy", cron: "* * * * * *", policies: "{\"missed\":\"never\"}" })
+      yield* Schedule.create(Schedule.make("good", { workflow: Beat, cron: "0 0 0 1 1 *" }))
+      const [row] = yield* db.findSchedules(["good"])
+      const {
+        createdAt: _,
+        lastRunId: __,
+        lastRunStatus: ___,
+        lastTick: ____,
+        turn: _____,
+        updatedAt: ______,
+        ...content
+      } = row!
+      const bad = (name: string, changes: Partial<typeof content>) => ({
+        name,
+        turn: null,
+        content: { ...content, nextAt: day + second, wakeAt: day + second, ...changes, name }
+      })
+      yield* db.changeSchedules({
+        id: "c",
+        schedules: [
+          bad("bad-timing", { timing: "nonsense" }),
+          bad("bad-policy", { policies: "{\"catchUp\":\"never\"}" }),
+          bad("bad-state", { state: "{\"started\":\"often\"}" })
+        ],
+        controls: [],
+        entries: [],
+        audits: [{
+          schedule: null,
+          action: "test",
+          actor: "test",
+          source: null,
+          reason: null,
+          before: null,
+          after: null
+        }]
+      })
       yield* Schedule.create(Schedule.make("beat", { workflow: Beat, cron: "*/5 * * * * *" }))
       yield* TestClock.adjust("10 seconds").pipe(Effect.provide(Layer.provideMerge(body, engine())))
       assert.deepStrictEqual(ticks(), [day + 5 * second, day + 10 * second])
     })
   ))
 
-it.effect("a context that no longer decodes fails that run, and the schedule goes on", () =>
+it.effect("a context that no longer decodes fails that run and pauses its schedule, which an apply and a resume mend", () =>
   at(
     day,
     Effect.gen(function*() {
@@ -255,12 +282,17 @@ it.effect("a context that no longer decodes fails that run, and the schedule goe
       const strict = Schedule.make("beat", { workflow: Strict, cron: "*/5 * * * * *", context: { n: 7 } })
       yield* Effect.gen(function*() {
         yield* Schedule.create(Schedule.make("beat", { workflow: Beat, cron: "*/5 * * * * *", context: "old" }))
-        yield* TestClock.adjust("5 seconds")
+        yield* TestClock.adjust("20 seconds")
         const failed = Strict.handle("sched-beat-2030-01-01T00:00:05.000Z")
         assert.strictEqual(yield* failed.status, "Failed")
+        const { pauseReason, status } = Option.getOrThrow(yield* Schedule.get("beat"))
+        assert.strictEqual(status, "Paused")
+        assert.match(Option.getOrThrow(pauseReason), /does not decode/)
+        assert.strictEqual((yield* Schedule.history("beat")).entries.length, 1)
         yield* Schedule.apply([strict])
+        yield* Schedule.resume("beat")
         yield* TestClock.adjust("5 seconds")
-        assert.strictEqual(yield* Strict.handle("sched-beat-2030-01-01T00:00:10.000Z").await, 7)
+        assert.strictEqual(yield* Strict.handle("sched-beat-2030-01-01T00:00:25.000Z").await, 7)
       }).pipe(Effect.provide(Layer.provideMerge(body, engine())))
     })
   ))
@@ -280,20 +312,20 @@ const outage = (options: Schedule.PolicyOptions) =>
 it.effect("of the ticks nobody could fire the last one fires by default, and those within the grace", () =>
   at(day, Effect.map(outage({}), (ticks) => assert.deepStrictEqual(ticks, [1, 10, 11, 12, 13]))))
 
-it.effect("ticks nobody could fire are passed over with \"skip\"", () =>
-  at(day, Effect.map(outage({ missed: "skip" }), (ticks) => assert.deepStrictEqual(ticks, [1, 11, 12, 13]))))
+it.effect("ticks nobody could fire are dropped with \"none\"", () =>
+  at(day, Effect.map(outage({ catchUp: "none" }), (ticks) => assert.deepStrictEqual(ticks, [1, 11, 12, 13]))))
 
-it.effect("ticks nobody could fire are made up as far back as { all } says", () =>
+it.effect("ticks nobody could fire start as far back as the window says", () =>
   at(
     day,
-    Effect.map(outage({ missed: { all: "5 minutes" } }), (ticks) =>
+    Effect.map(outage({ catchUp: { mode: "all", window: "5 minutes" } }), (ticks) =>
       assert.deepStrictEqual(ticks, [1, 7, 8, 9, 10, 11, 12, 13]))
   ))
 
 it.effect("the grace says from when on a tick is missed", () =>
   at(
     day,
-    Effect.map(outage({ missed: "skip", grace: "4 minutes" }), (ticks) =>
+    Effect.map(outage({ catchUp: "none", grace: "4 minutes" }), (ticks) =>
       assert.deepStrictEqual(ticks, [1, 8, 9, 10, 11, 12, 13]))
   ))
 
@@ -307,13 +339,13 @@ it.effect("a long outage of a schedule of every second is made up in bounded sta
         SystemDb,
         SystemDb.of({
           ...db,
-          fire: (firings) => {
+          fire: (firings, freeze) => {
             sizes.push(...firings.map((firing) => firing.ticks.length))
-            return db.fire(firings)
+            return db.fire(firings, freeze)
           }
         })
       )
-      yield* Schedule.create(Schedule.make("beat", { workflow: Beat, cron: "* * * * * *", missed: { all: "1 day" } }))
+      yield* Schedule.create(Schedule.make("beat", { workflow: Beat, cron: "* * * * * *", catchUp: "all" }))
       yield* TestClock.adjust("1 hour")
       const all = db.listRuns({}, { limit: 10_000, after: null })
       const runs = yield* Effect.andThen(TestClock.adjust("1 second"), settle(all, ({ length }) => length >= 3601))

@@ -67,7 +67,8 @@ export const execute = Effect.fnUntraced(function*<P, A, E, R>(
   const payload = codecs.payload.decode(execution.run.payload)
   if (Result.isFailure(payload)) {
     const subject = `payload of run ${execution.run.id}`
-    return failed(Outcome.fromDefect(new Undecodable({ subject, reason: payload.failure })))
+    const error = new Undecodable({ subject, reason: payload.failure })
+    return { ...failed(Outcome.fromDefect(error)), unreadable: error.message }
   }
   const run = Effect.scoped(Effect.suspend(() => body(payload.success))) as Effect.Effect<
     A,

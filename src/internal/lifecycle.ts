@@ -26,6 +26,9 @@ export type RunStatus = typeof RunStatus.Type
 /** The statuses a run never leaves. */
 export const finished: ReadonlyArray<RunStatus> = ["Succeeded", "Failed", "Cancelled", "Dead"]
 
+/** The statuses that a run can leave. */
+export const live: ReadonlyArray<RunStatus> = ["Enqueued", "Running", "Suspended"]
+
 /** The statuses in which a worker may claim the run, once its wake time has come. */
 export const claimable: ReadonlyArray<RunStatus> = ["Enqueued", "Suspended"]
 
@@ -60,3 +63,7 @@ export const isFinished = (status: RunStatus): boolean => finished.includes(stat
 /** Schedules have two statuses and both transitions are always allowed. */
 export const ScheduleStatus = Schema.Literals(["Active", "Paused"])
 export type ScheduleStatus = typeof ScheduleStatus.Type
+
+/** An Active backfill goes on, a Paused one can; the other two are ends. */
+export const BackfillStatus = Schema.Literals(["Active", "Paused", "Cancelled", "Done"])
+export type BackfillStatus = typeof BackfillStatus.Type

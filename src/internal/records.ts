@@ -1,5 +1,5 @@
-/** What the store keeps and what crosses its port: values as JSON text, instants as epoch milliseconds. */
-import type { RunStatus, ScheduleStatus } from "./lifecycle.ts"
+/** Runs, steps and workers as the store keeps them: values as JSON text, instants as epoch milliseconds. */
+import type { RunStatus } from "./lifecycle.ts"
 
 /**
  * A run as it is stored. Instants are epoch milliseconds of the database's clock.
@@ -28,6 +28,16 @@ export interface Run {
   readonly timeoutMillis: number | null
   readonly schedule: string | null
   readonly tick: number | null
+  /** JSON text: why a scheduled run was started, see `Origin`. */
+  readonly origin: string | null
+  /** What it must not overlap with: runs that have the same text here. */
+  readonly overlap: string | null
+  /** The instant after which it must not start any more. */
+  readonly startBy: number | null
+  /** The backfill that started it. */
+  readonly backfill: string | null
+  /** Why it was cancelled. */
+  readonly reason: string | null
   readonly parent: string | null
   readonly createdAt: number
   readonly startedAt: number | null
@@ -127,113 +137,6 @@ export interface ClaimedRun {
 }
 
 /**
- * A schedule as its definition is stored. `nextAt` is where the cursor goes when the schedule is new or its cron or time
- * zone changes.
- *
- * @category models
- * @since 0.1.0
- */
-export interface NewSchedule {
-  readonly name: string
-  readonly workflow: string
-  readonly cron: string
-  readonly timeZone: string
-  /** JSON text. */
-  readonly context: string
-  /** JSON text: the policies. */
-  readonly policies: string
-  /** The application that declared it in code, or null when it was created at run time. */
-  readonly application: string | null
-  readonly nextAt: number | null
-}
-
-/**
- * A schedule as it is stored, with what became of its last tick.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ScheduleRow extends NewSchedule {
-  readonly status: ScheduleStatus
-  /** Raised by every change of the definition or the status. */
-  readonly revision: number
-  readonly lastTick: number | null
-  readonly lastRunId: string | null
-  readonly lastRunStatus: RunStatus | null
-  readonly createdAt: number
-  readonly updatedAt: number
-}
-
-/**
- * What the scheduler holds of a schedule that is due soon.
- *
- * @category models
- * @since 0.1.0
- */
-export type DueSchedule =
-  & Pick<
-    ScheduleRow,
-    "name" | "workflow" | "cron" | "timeZone" | "policies" | "revision"
-  >
-  & { readonly nextAt: number }
-
-/**
- * A tick to turn into a run.
- *
- * @category models
- * @since 0.1.0
- */
-export interface TickRun {
-  readonly runId: string
-  readonly tick: number
-  /** The tick as the payload writes it. */
-  readonly scheduledAt: string
-}
-
-/**
- * Moves one schedule's cursor from `cursor` to `nextAt` and starts a run for each of `ticks`, if the cursor still stands
- * there, the revision is still the same and the database's clock has reached the cursor.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Firing {
-  readonly name: string
-  readonly revision: number
-  readonly cursor: number
-  readonly nextAt: number | null
-  readonly ticks: ReadonlyArray<TickRun>
-  /** The worker that will execute the runs at once, or null to enqueue them. */
-  readonly owner: string | null
-}
-
-/**
- * What became of one {@link Firing}. `Fired`: the cursor moved, `runs` were created (a run id that existed is not listed).
- * `Early`: the database's clock has not reached the cursor. `Stale`: somebody else fired, edited, paused or deleted it;
- * `current` says how it stands now, if it is still there and Active.
- *
- * @category models
- * @since 0.1.0
- */
-export type Fired =
-  | { readonly _tag: "Fired"; readonly name: string; readonly runs: ReadonlyArray<Run> }
-  | { readonly _tag: "Early"; readonly name: string }
-  | { readonly _tag: "Stale"; readonly name: string; readonly current: DueSchedule | null }
-
-/**
- * Which schedules to list. Values of one field are alternatives; fields are combined with AND. `namePrefix` is literal:
- * `%` and `_` have no special meaning.
- *
- * @category models
- * @since 0.1.0
- */
-export interface ScheduleFilter {
-  readonly status?: ScheduleStatus | undefined
-  readonly workflow?: ReadonlyArray<string> | undefined
-  readonly namePrefix?: ReadonlyArray<string> | undefined
-}
-
-/**
  * Which runs to list. Values of one field are alternatives; fields are combined with AND.
  *
  * @category models
@@ -254,19 +157,6 @@ export interface RunFilter {
 export interface Page<After> {
   readonly limit: number
   readonly after: After | null
-}
-
-/**
- * What `applySchedules` did, by name.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Applied {
-  readonly created: ReadonlyArray<string>
-  readonly changed: ReadonlyArray<string>
-  readonly unchanged: ReadonlyArray<string>
-  readonly pruned: ReadonlyArray<string>
 }
 
 /**

@@ -1,6 +1,7 @@
 /** What the workflow layers and the engine know of each other: bodies go in, executions come out. */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type { ClaimedRun, Run } from "../SystemDb.ts"
 import type { Execution } from "./execution.ts"
@@ -10,6 +11,8 @@ export interface End {
   readonly status: "Succeeded" | "Failed"
   /** JSON text of the outcome. */
   readonly outcome: string
+  /** Why the body was not begun: what the run was given does not decode. */
+  readonly unreadable?: string | undefined
 }
 
 /**
@@ -44,6 +47,8 @@ export interface LocalRun {
 export class Registry extends Context.Service<Registry, {
   /** The application's name: it owns what it declares. */
   readonly application: string
+  /** The application's version, when it says one. */
+  readonly version: Option.Option<string>
   /** Makes the worker claim runs of this workflow until the scope closes; then drains them. */
   readonly register: (body: Body) => Effect.Effect<void, never, Scope.Scope>
   /** Takes a slot for a run of this workflow, if this worker executes it and has one free. */

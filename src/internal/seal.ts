@@ -11,6 +11,9 @@ type Store = SystemDb["Service"]
 /** 8 MB of JSON text, in UTF-8. */
 export const defaultMaxValueBytes = 8 * 1024 * 1024
 
+/** What of a schedule is written by whoever declares it, and may have any size. */
+const texts = ["context", "timing", "policies", "jsonSchema", "labels", "state", "note"] as const
+
 const intercepted = <Args extends ReadonlyArray<any>, A, E, R>(
   method: keyof Store,
   call: (...args: Args) => Effect.Effect<A, E, R>
@@ -57,28 +60,39 @@ export const seal = (store: Store, options: { readonly maxValueBytes: number }):
     pulse: intercepted("pulse", store.pulse),
     release: intercepted("release", store.release),
     reconcile: intercepted("reconcile", store.reconcile),
-    createSchedule: intercepted(
-      "createSchedule",
-      (schedule) => checked(oversized("context", schedule.context), store.createSchedule(schedule))
-    ),
-    applySchedules: intercepted("applySchedules", (schedules, options) => {
-      for (const schedule of schedules) {
-        const refusal = oversized(`context of schedule ${schedule.name}`, schedule.context)
+    findSchedule: intercepted("findSchedule", store.findSchedule),
+    findSchedules: intercepted("findSchedules", store.findSchedules),
+    listSchedules: intercepted("listSchedules", store.listSchedules),
+    findControl: intercepted("findControl", store.findControl),
+    changeSchedules: intercepted("changeSchedules", (change) => {
+      for (const { content, name } of change.schedules) {
+        for (const field of content === null ? [] : texts) {
+          const refusal = oversized(`${field} of schedule ${name}`, content?.[field] ?? null)
+          if (refusal !== undefined) return Effect.fail(refusal)
+        }
+      }
+      for (const { key, value } of change.controls) {
+        const refusal = oversized(`value of control ${key}`, value)
         if (refusal !== undefined) return Effect.fail(refusal)
       }
-      return store.applySchedules(schedules, options)
+      return store.changeSchedules(change)
     }),
-    findSchedule: intercepted("findSchedule", store.findSchedule),
-    listSchedules: intercepted("listSchedules", store.listSchedules),
-    pauseSchedule: intercepted("pauseSchedule", store.pauseSchedule),
-    resumeSchedule: intercepted("resumeSchedule", store.resumeSchedule),
-    deleteSchedule: intercepted("deleteSchedule", store.deleteSchedule),
+    listAudits: intercepted("listAudits", store.listAudits),
     dueSchedules: intercepted("dueSchedules", store.dueSchedules),
     fire: intercepted("fire", store.fire),
     enqueueTicks: intercepted("enqueueTicks", store.enqueueTicks),
     triggerSchedule: intercepted(
       "triggerSchedule",
       (request) => checked(oversized("context", request.context), store.triggerSchedule(request))
-    )
+    ),
+    listHistory: intercepted("listHistory", store.listHistory),
+    findDecisions: intercepted("findDecisions", store.findDecisions),
+    prune: intercepted("prune", store.prune),
+    createBackfill: intercepted("createBackfill", store.createBackfill),
+    findBackfill: intercepted("findBackfill", store.findBackfill),
+    listBackfills: intercepted("listBackfills", store.listBackfills),
+    changeBackfill: intercepted("changeBackfill", store.changeBackfill),
+    dueBackfills: intercepted("dueBackfills", store.dueBackfills),
+    advanceBackfill: intercepted("advanceBackfill", store.advanceBackfill)
   }
 }

@@ -102,7 +102,7 @@ export const claims = (test: Declare) => {
       const owner = yield* worker()
       yield* owned("running", owner)
       yield* db.start(newRun("cancelled", { delayMillis: 1 }))
-      yield* db.cancel(name("cancelled"))
+      yield* db.cancel(name("cancelled"), null)
       yield* db.start(newRun("other", { workflow: name("other"), delayMillis: 2 }))
       assert.deepStrictEqual(yield* claim(owner), { runs: [], nextWake: null })
       yield* db.suspend(yield* owned("suspended", owner), t0 + 3)

@@ -6,11 +6,18 @@ import * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
 import {
+  type DueSchedule,
+  type Entry,
+  type Fired,
+  type Firing,
   type Lease,
+  type NewAudit,
+  type NewEntry,
   type NewRun,
-  type NewSchedule,
   type NewStepRecord,
   type Run,
+  type ScheduleChange,
+  type ScheduleContent,
   type ScheduleRow,
   SystemDb,
   type TickRun,
@@ -29,6 +36,59 @@ export const lease = (run: Pick<Run, "id" | "epoch" | "owner">): Lease => ({
 })
 
 export const ids = (runs: ReadonlyArray<Pick<Run, "id">>) => runs.map((run) => run.id)
+
+/** The part of a row that a change writes. */
+export const contentOf = (row: ScheduleRow): ScheduleContent => {
+  const {
+    createdAt: _,
+    lastRunId: __,
+    lastRunStatus: ___,
+    lastTick: ____,
+    turn: _____,
+    updatedAt: ______,
+    ...content
+  } = row
+  return content
+}
+
+/** What the scheduler holds of the schedule, when it has no overlap scope and no run of it ended. */
+export const dueOf = (row: ScheduleRow, changes: Partial<DueSchedule> = {}): DueSchedule => ({
+  name: row.name,
+  workflow: row.workflow,
+  timing: row.timing,
+  policies: row.policies,
+  overlap: row.overlap,
+  status: row.status,
+  revision: row.revision,
+  turn: row.turn,
+  nextAt: row.nextAt,
+  wakeAt: row.wakeAt,
+  waiting: row.waiting,
+  state: row.state,
+  pausedAt: row.pausedAt,
+  pauseReason: row.pauseReason,
+  resumeAt: row.resumeAt,
+  overlapTurn: null,
+  live: [],
+  ended: [],
+  ...changes
+})
+
+export const noOptions = { timeoutMillis: null, settle: false } as const
+
+/** What a run has that no schedule started. */
+export const unscheduled = {
+  schedule: null,
+  tick: null,
+  origin: null,
+  overlap: null,
+  startBy: null,
+  backfill: null,
+  reason: null
+} as const
+
+/** What a test says about a firing; of what stands afterwards as little as it likes. */
+type Changes = Partial<Omit<Firing, "after">> & { readonly after?: Partial<Firing["after"]> }
 
 let fixtures = 0
 const unique = () => `${(fixtures++).toString(36)}${globalThis.crypto.randomUUID().slice(0, 8)}`
@@ -51,16 +111,79 @@ export const fixture = Effect.gen(function*() {
     parent: null,
     ...changes
   })
-  const newSchedule = (suffix: string, changes: Partial<NewSchedule> = {}): NewSchedule => ({
+  const newSchedule = (suffix: string, changes: Partial<ScheduleContent> = {}): ScheduleContent => ({
     name: name(suffix),
     workflow,
-    cron: "0 0 6 * * *",
-    timeZone: "Europe/Berlin",
+    timing: "{\"cron\":\"0 0 6 * * *\"}",
     context: "{\"a\":1}",
+    contextSchema: null,
+    jsonSchema: null,
     policies: "{}",
-    application: null,
+    overlap: null,
+    owner: null,
+    labels: "{}",
+    externalId: null,
+    status: "Active",
+    revision: 1,
     nextAt: t0,
+    wakeAt: changes.nextAt === undefined ? t0 : changes.nextAt,
+    waiting: false,
+    state: "{}",
+    pausedAt: null,
+    pauseReason: null,
+    resumeAt: null,
+    note: null,
     ...changes
+  })
+  const newAudit = (changes: Partial<NewAudit> = {}): NewAudit => ({
+    schedule: name("s"),
+    action: "test",
+    actor: "tester",
+    source: null,
+    reason: null,
+    before: null,
+    after: null,
+    ...changes
+  })
+  const newEntry = (changes: Partial<NewEntry> = {}): NewEntry => ({
+    schedule: name("s"),
+    first: t0,
+    last: t0,
+    count: 1,
+    decision: "skipped",
+    reason: null,
+    runId: null,
+    timing: null,
+    ...changes
+  })
+  const newChange = (changes: Partial<ScheduleChange> = {}): ScheduleChange => ({
+    id: unique(),
+    schedules: [],
+    controls: [],
+    entries: [],
+    // Not of a schedule of the test, which thus has only the audits that the test is about.
+    audits: [newAudit({ schedule: name("fixture") })],
+    ...changes
+  })
+  const turns = (names: ReadonlyArray<string>) =>
+    Effect.map(db.findSchedules(names), (rows) => new Map(rows.map((row) => [row.name, row.turn])))
+  /** Creates these schedules, or replaces them, whatever turn they stand at. */
+  const put = (...contents: ReadonlyArray<ScheduleContent>) =>
+    Effect.gen(function*() {
+      const known = yield* turns(contents.map((content) => content.name))
+      const schedules = contents.map((content) => ({
+        name: content.name,
+        turn: known.get(content.name) ?? null,
+        content
+      }))
+      assert.isTrue(yield* db.changeSchedules(newChange({ schedules })))
+    })
+  const tick = (suffix: string, at: number): TickRun => ({
+    runId: name(suffix),
+    tick: at,
+    scheduledAt: `at ${at}`,
+    origin: "{\"cause\":\"schedule\"}",
+    startBy: null
   })
   const run = (suffix: string) =>
     Effect.map(
@@ -73,6 +196,55 @@ export const fixture = Effect.gen(function*() {
       (found): ScheduleRow => Option.getOrThrowWith(found, () => new Error(`there is no schedule ${name(suffix)}`))
     )
 
+  const firing = (suffix: string, changes: Changes = {}): Effect.Effect<Firing> =>
+    Effect.map(Effect.orDie(db.findSchedule(name(suffix))), (found) => {
+      const row = Option.getOrUndefined(found)
+      const { after, ...others } = changes
+      return {
+        name: name(suffix),
+        turn: row?.turn ?? 0,
+        at: t0,
+        live: null,
+        overlapTurn: null,
+        after: {
+          status: "Active",
+          nextAt: t0 + minute,
+          wakeAt: t0 + minute,
+          waiting: false,
+          state: "{}",
+          pausedAt: null,
+          pauseReason: null,
+          resumeAt: null,
+          ...after
+        },
+        ticks: [tick(`${suffix}-tick`, t0)],
+        owner: null,
+        timeoutMillis: null,
+        settle: false,
+        entries: [],
+        cancels: [],
+        settled: [],
+        hooks: [],
+        audit: null,
+        ...others
+      }
+    })
+  const fire = (suffix: string, changes: Changes = {}) =>
+    Effect.flatMap(
+      firing(suffix, changes),
+      (firing) =>
+        Effect.map(db.fire([firing], null), ({ fired: [fired] }): Fired => {
+          if (fired === undefined) throw new Error("nothing became of the firing")
+          return fired
+        })
+    )
+  /** How the schedule stands, which a firing at a turn that nothing has is told. */
+  const seen = (suffix: string) =>
+    Effect.map(fire(suffix, { turn: -1 }), (fired): DueSchedule => {
+      if (fired._tag !== "Stale" || fired.current === null) throw new Error(`there is no schedule ${suffix}`)
+      return fired.current
+    })
+
   return {
     db,
     prefix,
@@ -80,6 +252,48 @@ export const fixture = Effect.gen(function*() {
     workflow,
     newRun,
     newSchedule,
+    newAudit,
+    newEntry,
+    newChange,
+    put,
+    audits: (suffix: string) => db.listAudits(name(suffix), { limit: 1000, after: null }),
+    entries: (suffix: string) =>
+      Effect.map(
+        db.listHistory(
+          { schedule: name(suffix), from: null, to: null, newestFirst: false },
+          { limit: 1000, after: null }
+        ),
+        (rows) => rows.flatMap(({ entry }): ReadonlyArray<Entry> => entry === null ? [] : [entry])
+      ),
+    /** Changes the schedule that is there. */
+    edit: (suffix: string, changes: Partial<ScheduleContent>) =>
+      Effect.flatMap(schedule(suffix), (row) => put({ ...contentOf(row), ...changes, revision: row.revision + 1 })),
+    pause: (suffix: string) =>
+      Effect.flatMap(
+        schedule(suffix),
+        (row) => put({ ...contentOf(row), status: "Paused", wakeAt: null, pausedAt: t0, revision: row.revision + 1 })
+      ),
+    drop: (suffix: string) =>
+      Effect.gen(function*() {
+        const turn = (yield* turns([name(suffix)])).get(name(suffix)) ?? null
+        const change = newChange({ schedules: [{ name: name(suffix), turn, content: null }] })
+        assert.isTrue(yield* db.changeSchedules(change))
+      }),
+    /** A firing of the schedule as it stands, which moves it a minute on. */
+    firing,
+    /** What becomes of such a firing. */
+    fire,
+    seen,
+    trigger: (suffix: string, run: TickRun, changes: { context?: string | null; owner?: string | null } = {}) =>
+      db.triggerSchedule({
+        name: name(suffix),
+        run,
+        options: noOptions,
+        context: null,
+        owner: null,
+        audit: newAudit({ schedule: name(suffix), action: "trigger" }),
+        ...changes
+      }),
     newStep: (name: string, changes: Partial<NewStepRecord> = {}): NewStepRecord => ({
       name,
       key: "",
@@ -92,7 +306,7 @@ export const fixture = Effect.gen(function*() {
       startedAt: t0,
       ...changes
     }),
-    tick: (suffix: string, at: number): TickRun => ({ runId: name(suffix), tick: at, scheduledAt: `at ${at}` }),
+    tick,
     run,
     schedule,
     /** Registers a worker that lives as long as the test. */

@@ -106,7 +106,7 @@ export const handover = (test: Declare) => {
       if (cancelled === undefined || ended === undefined || taken === undefined || suspended === undefined) {
         return assert.fail()
       }
-      yield* db.cancel(cancelled.runId)
+      yield* db.cancel(cancelled.runId, null)
       yield* db.finish(ended, { status: "Failed", outcome: "1" })
       yield* db.release([taken])
       yield* claim(next)

@@ -2,11 +2,12 @@
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { TestClock } from "effect/testing"
 import type { Hint } from "../../src/SystemDb.ts"
-import { breathe, type Declare, fixture, minute, second, settle, t0 } from "./fixture.ts"
+import { breathe, type Declare, fixture, minute, noOptions, second, settle, t0 } from "./fixture.ts"
 
 /** A test's fixture with an ear: what it heard, and a way to wait until it hears something. */
 const listening = Effect.gen(function*() {
@@ -26,7 +27,7 @@ const listening = Effect.gen(function*() {
     settle(
       Effect.gen(function*() {
         const { runId } = yield* f.owned(`primer${primers++}`, owner)
-        yield* f.db.cancel(runId)
+        yield* f.db.cancel(runId, null)
         yield* breathe
         return heard
       }),
@@ -58,14 +59,15 @@ export const hints = (test: Declare) => {
   test(
     "a run that is enqueued is hinted at",
     Effect.gen(function*() {
-      const { db, hear, name, newRun, newSchedule, tick } = yield* listening
+      const { db, firing, hear, name, newRun, newSchedule, put, tick, trigger } = yield* listening
       yield* hear(db.start(newRun("now")), ready)
       yield* hear(db.start(newRun("later", { delayMillis: minute })), ready)
-      yield* db.createSchedule(newSchedule("s"))
-      yield* hear(db.enqueueTicks(name("s"), [tick("a", t0)]), ready)
-      yield* hear(db.triggerSchedule({ name: name("s"), run: tick("b", t0), context: null, owner: null }), ready)
-      const ticks = [tick("c", t0)]
-      yield* hear(db.fire([{ name: name("s"), revision: 1, cursor: t0, nextAt: null, ticks, owner: null }]), ready)
+      yield* put(newSchedule("s"))
+      yield* hear(db.enqueueTicks(name("s"), [tick("a", t0)], noOptions), ready)
+      yield* hear(trigger("s", tick("b", t0)), ready)
+      yield* hear(db.fire([yield* firing("s")], null), ready)
+      const hooks = [{ id: name("hook"), workflow: name("flow"), payload: "1" }]
+      yield* hear(db.fire([yield* firing("s", { ticks: [], hooks })], null), ready)
     })
   )
 
@@ -96,9 +98,9 @@ export const hints = (test: Declare) => {
       const held = yield* owned("finished", owner)
       yield* hear(db.finish(held, { status: "Failed", outcome: "1" }), finished(held.runId))
       yield* db.start(newRun("a"))
-      yield* hear(db.cancel(name("a")), (hint) => hint._tag === "RunCancelled" && hint.runId === name("a"))
+      yield* hear(db.cancel(name("a"), null), (hint) => hint._tag === "RunCancelled" && hint.runId === name("a"))
       yield* db.start(newRun("b"))
-      yield* hear(db.cancel(name("b")), finished(name("b")))
+      yield* hear(db.cancel(name("b"), null), finished(name("b")))
       const dying = yield* worker(second)
       yield* owned("dead", dying)
       yield* TestClock.adjust("1 minute")
@@ -109,18 +111,51 @@ export const hints = (test: Declare) => {
   test(
     "every change of a schedule's definition or status is hinted at",
     Effect.gen(function*() {
-      const { db, hear, name, newSchedule } = yield* listening
-      const application = name("app")
-      yield* hear(db.createSchedule(newSchedule("s")), changed)
-      yield* hear(db.applySchedules([newSchedule("a", { application })], { pruneApplication: null }), changed)
+      const { db, drop, edit, hear, newChange, newSchedule, pause, put } = yield* listening
+      yield* hear(put(newSchedule("s")), changed)
+      yield* hear(edit("s", { context: "2" }), changed)
+      yield* hear(pause("s"), changed)
+      yield* hear(drop("s"), changed)
+      const controls = [{ key: "test", turn: null, value: "1" }]
+      yield* hear(db.changeSchedules(newChange({ controls })), changed)
+      const { turn } = Option.getOrThrow(yield* db.findControl("test"))
+      yield* hear(db.changeSchedules(newChange({ controls: [{ key: "test", turn, value: null }] })), changed)
+    })
+  )
+
+  test(
+    "a run that a firing cancels is hinted at by its id, and as one that ended",
+    Effect.gen(function*() {
+      const { db, firing, hear, name, newSchedule, put } = yield* listening
+      yield* put(newSchedule("s"))
+      yield* db.fire([yield* firing("s")], null)
+      const cancels = [{ runId: name("s-tick"), reason: "replaced" }]
       yield* hear(
-        db.applySchedules([newSchedule("a", { application, context: "2" })], { pruneApplication: null }),
-        changed
+        db.fire([yield* firing("s", { ticks: [], cancels })], null),
+        (hint) => hint._tag === "RunCancelled" && hint.runId === name("s-tick")
       )
-      yield* hear(db.applySchedules([], { pruneApplication: application }), changed)
-      yield* hear(db.pauseSchedule(name("s")), changed)
-      yield* hear(db.resumeSchedule({ name: name("s"), revision: 2, nextAt: t0 }), changed)
-      yield* hear(db.deleteSchedule(name("s")), changed)
+    })
+  )
+
+  test(
+    "a backfill that can go on is hinted at, and so are its runs that are enqueued or cancelled with it",
+    Effect.gen(function*() {
+      const { db, hear, name, newAudit, newSchedule, put, tick } = yield* listening
+      yield* put(newSchedule("s"))
+      const id = name("b")
+      const turn = Effect.map(db.findBackfill(id), (found) => Option.getOrThrow(found).turn)
+      const given = { id, schedule: name("s"), from: 0, to: 9, newestFirst: false, rerun: false, context: null }
+      yield* hear(db.createBackfill({ ...given, concurrency: 1 }, newAudit()), changed)
+      const ticks = [tick("r", 1)]
+      yield* hear(
+        Effect.flatMap(turn, (turn) => db.advanceBackfill({ id, turn, ticks, cursor: 2, done: false, ...noOptions })),
+        ready
+      )
+      const to = (status: "Active" | "Paused" | "Cancelled") =>
+        Effect.flatMap(turn, (turn) => db.changeBackfill({ id, turn, status, audit: newAudit() }))
+      yield* to("Paused")
+      yield* hear(to("Active"), changed)
+      yield* hear(to("Cancelled"), (hint) => hint._tag === "RunCancelled" && hint.runId === name("r"))
     })
   )
 
@@ -132,7 +167,7 @@ export const hints = (test: Declare) => {
       for (const heard of ears) yield* primed(heard)
       for (let i = 0; i < 50; i++) {
         yield* db.start(newRun(`r${i}`))
-        yield* db.cancel(name(`r${i}`))
+        yield* db.cancel(name(`r${i}`), null)
       }
       for (const heard of ears) {
         const cancelled = () => heard.flatMap((hint) => hint._tag === "RunCancelled" ? [hint.runId] : [])

@@ -4,7 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { TestClock } from "effect/testing"
 import type { Run, ScheduleRow, SystemDb } from "../../src/SystemDb.ts"
-import { type Declare, fixture, ids, t0 } from "./fixture.ts"
+import { type Declare, fixture, ids, noOptions, t0 } from "./fixture.ts"
 
 const listingRuns = (test: Declare) => {
   test(
@@ -63,11 +63,11 @@ const listingRuns = (test: Declare) => {
   test(
     "filters of listRuns are combined with AND, and the values of one with OR",
     Effect.gen(function*() {
-      const { db, name, newRun, newSchedule, owned, tick, worker } = yield* fixture
+      const { db, name, newRun, newSchedule, owned, put, tick, worker } = yield* fixture
       const owner = yield* worker()
       for (const suffix of ["s1", "s2"]) {
-        yield* db.createSchedule(newSchedule(suffix))
-        yield* db.enqueueTicks(name(suffix), [tick(`tick-${suffix}`, t0)])
+        yield* put(newSchedule(suffix))
+        yield* db.enqueueTicks(name(suffix), [tick(`tick-${suffix}`, t0)], noOptions)
       }
       yield* db.start(newRun("enqueued"))
       yield* owned("running", owner)
@@ -104,9 +104,9 @@ const listingSchedules = (test: Declare) => {
   test(
     "listSchedules goes by name, by code point",
     Effect.gen(function*() {
-      const { db, name, newSchedule, prefix } = yield* fixture
+      const { db, name, newSchedule, prefix, put } = yield* fixture
       const suffixes = ["b", "\u{1F600}", "B", "\uFF5E", "a", "a b", "ab", "\u00E4", "_", "10", "9"]
-      for (const suffix of suffixes) yield* db.createSchedule(newSchedule(suffix))
+      for (const suffix of suffixes) yield* put(newSchedule(suffix))
       const listed = yield* db.listSchedules({ namePrefix: [prefix] }, { limit: 99, after: null })
       assert.deepStrictEqual(
         listed.map((schedule) => schedule.name),
@@ -118,8 +118,8 @@ const listingSchedules = (test: Declare) => {
   test(
     "pages of listSchedules follow each other without a gap or a repetition, as findSchedule shows the rows",
     Effect.gen(function*() {
-      const { db, name, newSchedule, prefix, schedule } = yield* fixture
-      for (let i = 0; i < 13; i++) yield* db.createSchedule(newSchedule(`s${i}`, { context: `${i}` }))
+      const { db, name, newSchedule, prefix, put, schedule } = yield* fixture
+      for (let i = 0; i < 13; i++) yield* put(newSchedule(`s${i}`, { context: `${i}` }))
       const seen: Array<ScheduleRow> = []
       while (true) {
         const after = seen.at(-1)?.name ?? null
@@ -138,11 +138,11 @@ const listingSchedules = (test: Declare) => {
   test(
     "filters of listSchedules are combined with AND, and the values of one with OR",
     Effect.gen(function*() {
-      const { db, name, newSchedule, prefix } = yield* fixture
+      const { db, name, newSchedule, pause, prefix, put } = yield* fixture
       for (const suffix of ["a1", "a2", "b1"]) {
-        yield* db.createSchedule(newSchedule(suffix, { workflow: name(`flow${suffix.slice(-1)}`) }))
+        yield* put(newSchedule(suffix, { workflow: name(`flow${suffix.slice(-1)}`) }))
       }
-      yield* db.pauseSchedule(name("a2"))
+      yield* pause("a2")
       const list = (filter: Parameters<SystemDb["Service"]["listSchedules"]>[0]) =>
         Effect.map(
           db.listSchedules(filter, { limit: 99, after: null }),
@@ -171,9 +171,9 @@ const listingSchedules = (test: Declare) => {
   test(
     "a name prefix is literal: % and _ and backslashes stand for themselves",
     Effect.gen(function*() {
-      const { db, name, newSchedule, prefix } = yield* fixture
+      const { db, name, newSchedule, prefix, put } = yield* fixture
       const suffixes = ["100%", "1000", "a%b", "a\\b", "a_b", "axb"]
-      for (const suffix of suffixes) yield* db.createSchedule(newSchedule(suffix))
+      for (const suffix of suffixes) yield* put(newSchedule(suffix))
       const list = (suffix: string) =>
         Effect.map(
           db.listSchedules({ namePrefix: [name(suffix)] }, { limit: 99, after: null }),
@@ -192,20 +192,50 @@ const listingSchedules = (test: Declare) => {
   )
 
   test(
-    "what a schedule says about cron, time zone and policies is not judged, so that no row breaks a list",
+    "what a schedule says about timing, state and policies is not judged, so that no row breaks a list",
     Effect.gen(function*() {
-      const { db, newSchedule, prefix } = yield* fixture
-      yield* db.createSchedule(newSchedule("a"))
-      yield* db.createSchedule(
-        newSchedule("b", { cron: "never", timeZone: "Nowhere/At_All", policies: "null", nextAt: null })
+      const { db, newSchedule, prefix, put } = yield* fixture
+      yield* put(newSchedule("a"))
+      yield* put(
+        newSchedule("b", { timing: "never", state: "?", policies: "null", labels: "{}", nextAt: null })
       )
-      yield* db.createSchedule(newSchedule("c", { context: "null", workflow: "?", nextAt: -1 }))
+      yield* put(newSchedule("c", { context: "null", workflow: "?", nextAt: -1 }))
       const listed = yield* db.listSchedules({ namePrefix: [prefix] }, { limit: 99, after: null })
-      assert.deepStrictEqual(listed.map((row) => [row.cron, row.timeZone, row.nextAt]), [
-        ["0 0 6 * * *", "Europe/Berlin", t0],
-        ["never", "Nowhere/At_All", null],
-        ["0 0 6 * * *", "Europe/Berlin", -1]
+      assert.deepStrictEqual(listed.map((row) => [row.timing, row.state, row.nextAt]), [
+        ["{\"cron\":\"0 0 6 * * *\"}", "{}", t0],
+        ["never", "?", null],
+        ["{\"cron\":\"0 0 6 * * *\"}", "{}", -1]
       ])
+    })
+  )
+}
+
+const marked = (test: Declare) => {
+  test(
+    "schedules are listed by owner, by external id, and by all of some labels",
+    Effect.gen(function*() {
+      const { db, name, newSchedule, prefix, put } = yield* fixture
+      yield* put(
+        newSchedule("a", { owner: name("one"), labels: "{\"team\":\"red\",\"tier\":\"1\"}", externalId: name("x1") }),
+        newSchedule("b", { owner: name("two"), labels: "{\"team\":\"red\"}", externalId: name("x2") }),
+        newSchedule("c", { labels: "{\"team\":\"blue\",\"odd \\\" key\":\"1\"}" })
+      )
+      const list = (filter: Parameters<SystemDb["Service"]["listSchedules"]>[0]) =>
+        Effect.map(
+          db.listSchedules({ namePrefix: [prefix], ...filter }, { limit: 99, after: null }),
+          (rows) => rows.map((row) => row.name.slice(prefix.length))
+        )
+      assert.deepStrictEqual(yield* list({ owner: [name("one"), name("two")] }), ["a", "b"])
+      assert.deepStrictEqual(yield* list({ owner: [name("one")], externalId: [name("x2")] }), [])
+      assert.deepStrictEqual(yield* list({ externalId: [name("x1"), name("x2")] }), ["a", "b"])
+      assert.deepStrictEqual(yield* list({ owner: [] }), [])
+      assert.deepStrictEqual(yield* list({ labels: {} }), ["a", "b", "c"])
+      assert.deepStrictEqual(yield* list({ labels: { team: "red" } }), ["a", "b"])
+      assert.deepStrictEqual(yield* list({ labels: { team: "red", tier: "1" } }), ["a"])
+      assert.deepStrictEqual(yield* list({ labels: { team: "" } }), [])
+      assert.deepStrictEqual(yield* list({ labels: { "odd \" key": "1" } }), ["c"])
+      const [found] = yield* db.listSchedules({ externalId: [name("x1")] }, { limit: 1, after: null })
+      assert.strictEqual(found?.labels, "{\"team\":\"red\",\"tier\":\"1\"}")
     })
   )
 }
@@ -213,4 +243,5 @@ const listingSchedules = (test: Declare) => {
 export const lists = (test: Declare) => {
   listingRuns(test)
   listingSchedules(test)
+  marked(test)
 }

@@ -3,7 +3,7 @@ import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import { TestClock } from "effect/testing"
 import { SystemDb } from "../../src/SystemDb.ts"
-import { type Declare, fixture, joinAsTimePasses, lease, minute, refused, second, t0 } from "./fixture.ts"
+import { type Declare, fixture, joinAsTimePasses, lease, minute, refused, second, t0, unscheduled } from "./fixture.ts"
 
 const starting = (test: Declare) => {
   test(
@@ -24,8 +24,7 @@ const starting = (test: Declare) => {
         wakeAt: t0,
         deadline: null,
         timeoutMillis: minute,
-        schedule: null,
-        tick: null,
+        ...unscheduled,
         parent: name("parent"),
         createdAt: t0,
         startedAt: null,
@@ -53,8 +52,7 @@ const starting = (test: Declare) => {
         wakeAt: null,
         deadline: t0 + minute,
         timeoutMillis: minute,
-        schedule: null,
-        tick: null,
+        ...unscheduled,
         parent: null,
         createdAt: t0,
         startedAt: t0,
@@ -186,7 +184,7 @@ const ending = (test: Declare) => {
       yield* TestClock.adjust("1 second")
       for (const suffix of ["enqueued", "running", "suspended"]) {
         const before = yield* run(suffix)
-        yield* db.cancel(name(suffix))
+        yield* db.cancel(name(suffix), null)
         assert.deepStrictEqual(yield* run(suffix), {
           ...before,
           status: "Cancelled",
@@ -208,13 +206,13 @@ const ending = (test: Declare) => {
       yield* db.finish(yield* owned("succeeded", owner), { status: "Succeeded", outcome: "1" })
       yield* db.finish(yield* owned("failed", owner), { status: "Failed", outcome: "1" })
       yield* db.start(newRun("cancelled"))
-      yield* db.cancel(name("cancelled"))
+      yield* db.cancel(name("cancelled"), null)
       yield* owned("dead", dying)
       yield* TestClock.adjust("1 minute")
       yield* pulse(owner, { maxAttempts: 1 })
       for (const status of ["Succeeded", "Failed", "Cancelled", "Dead"]) {
         const before = yield* run(status.toLowerCase())
-        const refusal = yield* refused(db.cancel(before.id), "IllegalTransition")
+        const refusal = yield* refused(db.cancel(before.id, null), "IllegalTransition")
         assert.deepStrictEqual([refusal.runId, refusal.command, refusal.status], [before.id, "cancel", status])
         assert.deepStrictEqual(yield* run(status.toLowerCase()), before)
       }
@@ -225,7 +223,7 @@ const ending = (test: Declare) => {
     "cancel refuses an id that no run has",
     Effect.gen(function*() {
       const { db, name } = yield* fixture
-      assert.strictEqual((yield* refused(db.cancel(name("r")), "RunNotFound")).runId, name("r"))
+      assert.strictEqual((yield* refused(db.cancel(name("r"), null), "RunNotFound")).runId, name("r"))
     })
   )
 
@@ -237,7 +235,7 @@ const ending = (test: Declare) => {
       for (let i = 0; i < 10; i++) {
         const held = yield* owned(`r${i}`, owner)
         const [cancelled, finished] = yield* Effect.all([
-          Effect.result(db.cancel(name(`r${i}`))),
+          Effect.result(db.cancel(name(`r${i}`), null)),
           Effect.result(db.finish(held, { status: "Succeeded", outcome: "1" }))
         ], { concurrency: "unbounded" })
         assert.notStrictEqual(cancelled._tag, finished._tag)
@@ -271,7 +269,7 @@ const ending = (test: Declare) => {
       )
       yield* db.finish(succeeded, { status: "Succeeded", outcome: "1" })
       yield* db.finish(failed, { status: "Failed", outcome: "2" })
-      yield* db.cancel(name("cancelled"))
+      yield* db.cancel(name("cancelled"), null)
       yield* TestClock.adjust("1 minute")
       yield* pulse(owner, { maxAttempts: 1 })
       for (const [i, fiber] of waiting.entries()) {

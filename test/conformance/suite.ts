@@ -7,14 +7,19 @@
 import { describe, layer } from "@effect/vitest"
 import type * as Layer from "effect/Layer"
 import type { SystemDb } from "../../src/SystemDb.ts"
+import { backfills } from "./backfills.ts"
+import { changes } from "./changes.ts"
 import { claims } from "./claims.ts"
 import { firings } from "./firing.ts"
 import { type Declare, virtual } from "./fixture.ts"
 import { handover } from "./handover.ts"
 import { hints } from "./hints.ts"
+import { ledgers } from "./ledger.ts"
 import { lists } from "./lists.ts"
+import { overlaps } from "./overlaps.ts"
 import { runs } from "./runs.ts"
 import { schedules } from "./schedules.ts"
+import { settlings } from "./settling.ts"
 import { steps } from "./steps.ts"
 import { ticks } from "./ticks.ts"
 import { values } from "./values.ts"
@@ -29,7 +34,24 @@ export const suite = <R, E>(
   // The store's own fibers live in real time; only the calls of a test carry its virtual clock.
   layer(store as Layer.Layer<SystemDb, E>, { excludeTestServices: true, timeout: "1 minute" })(name, (it) => {
     const declare: Declare = (sentence, test) => it.effect(sentence, () => virtual(test))
-    const subjects = { runs, claims, steps, workers, handover, schedules, firings, ticks, lists, values, hints }
+    const subjects = {
+      runs,
+      claims,
+      steps,
+      workers,
+      handover,
+      schedules,
+      changes,
+      firings,
+      overlaps,
+      settlings,
+      ticks,
+      backfills,
+      ledgers,
+      lists,
+      values,
+      hints
+    }
     for (const [subject, tests] of Object.entries(subjects)) {
       if (subject === "hints" && options.hints === false) continue
       describe(subject, () => tests(declare))

@@ -3,8 +3,8 @@ import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { defaultMaxValueBytes } from "../../src/internal/seal.ts"
-import { Interceptor } from "../../src/SystemDb.ts"
-import { type Declare, fixture, minute, refused, t0 } from "./fixture.ts"
+import { Interceptor, type ScheduleContent } from "../../src/SystemDb.ts"
+import { type Declare, fixture, minute, noOptions, refused, t0 } from "./fixture.ts"
 
 /** JSON texts that a column, a driver or a well-meaning parser may spoil. */
 const texts: Readonly<Record<string, string>> = {
@@ -45,7 +45,8 @@ const lossless = (test: Declare) => {
     test(
       `values keep ${which} wherever they are stored`,
       Effect.gen(function*() {
-        const { claim, db, name, newRun, newSchedule, newStep, run, schedule, tick, worker } = yield* fixture
+        const { claim, db, firing, name, newRun, newSchedule, newStep, put, run, schedule, tick, trigger, worker } =
+          yield* fixture
         const owner = yield* worker()
         yield* db.start(newRun("r", { payload: text }))
         const claimed = yield* claim(owner)
@@ -59,22 +60,20 @@ const lossless = (test: Declare) => {
         const ended = yield* run("r")
         assert.deepStrictEqual([ended.payload, ended.outcome], [text, text])
 
-        yield* db.createSchedule(newSchedule("created", { context: text, policies: text }))
-        yield* db.applySchedules([newSchedule("applied", { context: text, policies: text })], {
-          pruneApplication: null
-        })
+        const stored = { context: text, policies: text, timing: text, state: text, jsonSchema: text, note: text }
+        yield* put(newSchedule("created", stored))
+        yield* put(newSchedule("applied"))
+        yield* put(newSchedule("applied", stored))
         for (const suffix of ["created", "applied"]) {
-          const { context, policies } = yield* schedule(suffix)
-          assert.deepStrictEqual([context, policies], [text, text])
+          const { context, jsonSchema, note, policies, state, timing } = yield* schedule(suffix)
+          assert.deepStrictEqual({ context, jsonSchema, note, policies, state, timing }, stored)
         }
         const payload = `{"scheduledAt":"at 1","context":${text}}`
-        const { fired } = yield* db.fire([
-          { name: name("created"), revision: 1, cursor: t0, nextAt: null, ticks: [tick("fired", 1)], owner: null }
-        ])
+        const { fired } = yield* db.fire([yield* firing("created", { ticks: [tick("fired", 1)] })], null)
         assert.isTrue(fired[0]?._tag === "Fired" && fired[0].runs[0]?.payload === payload)
-        yield* db.enqueueTicks(name("created"), [tick("enqueued", 1)])
-        yield* db.triggerSchedule({ name: name("applied"), run: tick("own", 1), context: null, owner: null })
-        yield* db.triggerSchedule({ name: name("applied"), run: tick("given", 1), context: text, owner: null })
+        yield* db.enqueueTicks(name("created"), [tick("enqueued", 1)], noOptions)
+        yield* trigger("applied", tick("own", 1))
+        yield* trigger("applied", tick("given", 1), { context: text })
         for (const suffix of ["fired", "enqueued", "own", "given"]) {
           assert.strictEqual((yield* run(suffix)).payload, payload)
         }
@@ -85,9 +84,9 @@ const lossless = (test: Declare) => {
   test(
     "ids and names are kept to the character, and two that differ in any are two",
     Effect.gen(function*() {
-      const { db, name, newRun, newSchedule, newStep, owned, run, schedule, worker } = yield* fixture
+      const { db, name, newRun, newSchedule, newStep, owned, put, run, schedule, worker } = yield* fixture
       const owner = yield* worker()
-      yield* db.applySchedules(names.map((suffix) => newSchedule(suffix)), { pruneApplication: null })
+      yield* put(...names.map((suffix) => newSchedule(suffix)))
       yield* Effect.forEach(
         names,
         (suffix) =>
@@ -127,7 +126,7 @@ const lossless = (test: Declare) => {
   test(
     "instants are kept to the millisecond, from long ago to far ahead",
     Effect.gen(function*() {
-      const { db, name, newSchedule, newStep, owned, run, schedule, tick, worker } = yield* fixture
+      const { db, name, newSchedule, newStep, owned, put, run, schedule, tick, worker } = yield* fixture
       const owner = yield* worker()
       for (const [i, at] of [-62_135_596_800_000, -1, 0, 1, t0 + 1, 253_402_300_799_999].entries()) {
         const held = yield* owned(`r${i}`, owner)
@@ -136,9 +135,9 @@ const lossless = (test: Declare) => {
         assert.deepStrictEqual([step?.wakeAt, step?.startedAt], [at, at])
         yield* db.suspend(held, at)
         assert.strictEqual((yield* run(`r${i}`)).wakeAt, at)
-        yield* db.createSchedule(newSchedule(`s${i}`, { nextAt: at }))
+        yield* put(newSchedule(`s${i}`, { nextAt: at }))
         assert.strictEqual((yield* schedule(`s${i}`)).nextAt, at)
-        yield* db.enqueueTicks(name(`s${i}`), [tick(`t${i}`, at)])
+        yield* db.enqueueTicks(name(`s${i}`), [tick(`t${i}`, at)], noOptions)
         assert.strictEqual((yield* run(`t${i}`)).tick, at)
       }
     })
@@ -174,9 +173,15 @@ const limited = (test: Declare) => {
   test(
     "a value that is too large is refused wherever it is given, and nothing is written",
     Effect.gen(function*() {
-      const { db, name, newRun, newSchedule, newStep, owned, run, schedule, tick, worker } = yield* fixture
+      const { db, name, newChange, newRun, newSchedule, newStep, owned, put, run, schedule, tick, trigger, worker } =
+        yield* fixture
+      const created = (suffix: string, changes: Partial<ScheduleContent>) => ({
+        name: name(suffix),
+        turn: null,
+        content: newSchedule(suffix, changes)
+      })
       const held = yield* owned("held", yield* worker())
-      yield* db.createSchedule(newSchedule("s"))
+      yield* put(newSchedule("s"))
       const before = { run: yield* run("held"), schedule: yield* schedule("s") }
       const calls = [
         db.start(newRun("r", { payload: tooLarge })),
@@ -184,12 +189,16 @@ const limited = (test: Declare) => {
         db.recordStep(held, newStep("s", { errors: tooLarge })),
         db.recordStepInTransaction(held, newStep("s", { outcome: tooLarge })),
         db.finish(held, { status: "Failed", outcome: tooLarge }),
-        db.createSchedule(newSchedule("created", { context: tooLarge })),
-        db.triggerSchedule({ name: name("s"), run: tick("r", t0), context: tooLarge, owner: null }),
-        db.applySchedules(
-          [newSchedule("s", { context: "2" }), newSchedule("created"), newSchedule("applied", { context: tooLarge })],
-          { pruneApplication: null }
-        )
+        trigger("s", tick("r", t0), { context: tooLarge }),
+        ...(["context", "timing", "policies", "jsonSchema", "labels", "state", "note"] as const).map((field) =>
+          db.changeSchedules(
+            newChange({ schedules: [created("created", {}), created("applied", { [field]: tooLarge })] })
+          )
+        ),
+        db.changeSchedules(newChange({
+          schedules: [created("created", {})],
+          controls: [{ key: name("c"), turn: null, value: tooLarge }]
+        }))
       ] as const
       for (const call of calls) {
         const refusal = yield* refused(Effect.asVoid<any, any, never>(call), "ValueTooLarge")
@@ -200,6 +209,7 @@ const limited = (test: Declare) => {
       for (const suffix of ["created", "applied"]) {
         assert.isTrue(Option.isNone(yield* db.findSchedule(name(suffix))))
       }
+      assert.isTrue(Option.isNone(yield* db.findControl(name("c"))))
       assert.deepStrictEqual(yield* db.listSteps(held.runId), [])
       assert.deepStrictEqual({ run: yield* run("held"), schedule: yield* schedule("s") }, before)
       yield* db.finish(held, { status: "Failed", outcome: "\"too large\"" })
@@ -211,10 +221,11 @@ const intercepted = (test: Declare) => {
   test(
     "every call passes the interceptor, which may stop it before anything is written",
     Effect.gen(function*() {
-      const { db, name, newRun, newSchedule, newStep, owned, tick, worker } = yield* fixture
+      const { db, firing, name, newAudit, newChange, newRun, newSchedule, newStep, owned, put, tick, trigger, worker } =
+        yield* fixture
       const owner = yield* worker()
       const held = yield* owned("held", owner)
-      yield* db.createSchedule(newSchedule("s"))
+      yield* put(newSchedule("s"))
       const page = { limit: 1, after: null }
       const calls: Record<string, Effect.Effect<unknown, unknown, any>> = {
         now: db.now,
@@ -224,7 +235,7 @@ const intercepted = (test: Declare) => {
         awaitRun: db.awaitRun(name("r")),
         listRuns: db.listRuns({}, page),
         listSteps: db.listSteps(name("r")),
-        cancel: db.cancel(held.runId),
+        cancel: db.cancel(held.runId, null),
         recordStep: db.recordStep(held, newStep("s")),
         recordStepInTransaction: db.recordStepInTransaction(held, newStep("s")),
         finish: db.finish(held, { status: "Failed", outcome: "1" }),
@@ -233,17 +244,43 @@ const intercepted = (test: Declare) => {
         pulse: db.pulse({ worker: owner, leaseMillis: minute, maxAttempts: 1, suspects: [] }),
         release: db.release([held]),
         reconcile: db.reconcile({ worker: owner, held: [] }),
-        createSchedule: db.createSchedule(newSchedule("new")),
-        applySchedules: db.applySchedules([newSchedule("new")], { pruneApplication: null }),
         findSchedule: db.findSchedule(name("s")),
+        findSchedules: db.findSchedules([name("s")]),
         listSchedules: db.listSchedules({}, page),
-        pauseSchedule: db.pauseSchedule(name("s")),
-        resumeSchedule: db.resumeSchedule({ name: name("s"), revision: 1, nextAt: t0 }),
-        deleteSchedule: db.deleteSchedule(name("s")),
+        findControl: db.findControl("freeze"),
+        changeSchedules: db.changeSchedules(
+          newChange({ schedules: [{ name: name("new"), turn: null, content: newSchedule("new") }] })
+        ),
+        listAudits: db.listAudits(name("s"), page),
         dueSchedules: db.dueSchedules(minute),
-        fire: db.fire([{ name: name("s"), revision: 1, cursor: t0, nextAt: null, ticks: [], owner: null }]),
-        enqueueTicks: db.enqueueTicks(name("s"), [tick("r", t0)]),
-        triggerSchedule: db.triggerSchedule({ name: name("s"), run: tick("r", t0), context: null, owner })
+        fire: db.fire([yield* firing("s")], null),
+        enqueueTicks: db.enqueueTicks(name("s"), [tick("r", t0)], noOptions),
+        triggerSchedule: trigger("s", tick("r", t0), { owner }),
+        listHistory: db.listHistory({ schedule: name("s"), from: null, to: null, newestFirst: true }, page),
+        findDecisions: db.findDecisions(name("s"), t0),
+        prune: db.prune({ runsBefore: null, runsKept: null, entriesBefore: null, entriesKept: null, limit: 1 }),
+        createBackfill: db.createBackfill({
+          id: name("new"),
+          schedule: name("s"),
+          from: 0,
+          to: 1,
+          newestFirst: false,
+          concurrency: 1,
+          rerun: false,
+          context: null
+        }, newAudit()),
+        findBackfill: db.findBackfill(name("new")),
+        listBackfills: db.listBackfills(null, page),
+        changeBackfill: db.changeBackfill({ id: name("new"), turn: 1, status: "Paused", audit: newAudit() }),
+        dueBackfills: db.dueBackfills(1),
+        advanceBackfill: db.advanceBackfill({
+          id: name("new"),
+          turn: 1,
+          ticks: [],
+          cursor: null,
+          done: false,
+          ...noOptions
+        })
       }
       assert.deepStrictEqual(
         Object.keys(db).filter((method) => !["hints", "exclusive"].includes(method)).sort(),

@@ -192,17 +192,15 @@ const pulsing = (test: Declare) => {
   test(
     "a worker declared dead does not keep what it comes to own afterwards",
     Effect.gen(function*() {
-      const { claim, db, name, newRun, newSchedule, pulse, run, tick, worker } = yield* fixture
+      const { claim, db, fire, name, newRun, newSchedule, pulse, put, run, tick, worker } = yield* fixture
       const [dying, other] = [yield* worker(second), yield* worker(1_000_000)]
       yield* TestClock.adjust("1 minute")
       yield* pulse(other)
       yield* db.start(newRun("claimed"))
       yield* claim(dying)
       yield* db.start(newRun("started", { owner: dying }))
-      yield* db.createSchedule(newSchedule("s"))
-      yield* db.fire([
-        { name: name("s"), revision: 1, cursor: t0, nextAt: null, ticks: [tick("fired", t0)], owner: dying }
-      ])
+      yield* put(newSchedule("s"))
+      yield* fire("s", { ticks: [tick("fired", t0)], owner: dying })
       yield* pulse(other)
       const { runs } = yield* claim(other)
       assert.deepStrictEqual(runs.map(({ run }) => run.id), ["claimed", "fired", "started"].map(name))

@@ -30,6 +30,7 @@ const JobLive = Job.toLayer(Effect.fnUntraced(function*({ run }) {
 const TickLive = Tick.toLayer(Effect.fnUntraced(function*({ context, scheduledAt }) {
   const sql = yield* SqlClient
   const row = { schedule: context.name, tick: DateTime.formatIso(scheduledAt) }
+  yield* Effect.sleep(context.millis ?? 0)
   yield* Step.transaction("note", Effect.asVoid(sql`insert into ticks ${sql.insert(row)}`))
 }))
 

@@ -7,5 +7,7 @@ export const Job = Workflow.make("job", { payload: { run: Schema.Int } })
 
 export const stepsPerJob = 5
 
-/** Books its tick in a transaction step. */
-export const Tick = Workflow.make("tick", { payload: Schedule.Tick({ name: Schema.String }) })
+/** Books its tick in a transaction step, after this long. */
+export const Tick = Workflow.make("tick", {
+  payload: Schedule.Tick({ name: Schema.String, millis: Schema.optionalKey(Schema.Int) })
+})

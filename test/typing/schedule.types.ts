@@ -36,8 +36,8 @@ export const Daily = Schedule.make("daily", {
   cron: "0 0 6 * * *",
   timeZone: "Europe/Berlin",
   context: { kind: "daily", hours: 24 },
-  missed: { all: "1 day" },
-  whilePaused: "latest",
+  catchUp: { mode: "all", window: "1 day" },
+  overlap: "skip",
   grace: "5 minutes"
 })
 same<typeof Daily, Schedule.Schedule<{ readonly kind: string; readonly hours: number }, number, NoData>>(true)

@@ -1,9 +1,15 @@
 /** How an engine behaves, with every default in one place. */
 import * as Duration from "effect/Duration"
+import { InvalidInput } from "../../Errors.ts"
 
 export interface Options {
   /** The application's name. Schedules declared in code belong to it; workers' ids begin with it. */
   readonly name: string
+  /**
+   * The application's version, such as `"1.4.2"`: schedules that a newer version declared are not undone by an older one that
+   * starts late. Default none.
+   */
+  readonly version?: string | undefined
   /** The runs this process executes at once; runs in a long wait do not count. Default 1000. */
   readonly concurrency?: number | undefined
   /** How long a worker may be silent before its runs are taken over. Default 10 seconds. */
@@ -20,8 +26,30 @@ export interface Options {
   readonly maxAttempts?: number | undefined
   /** Whether this process executes runs. Default true. */
   readonly worker?: boolean | undefined
-  /** Whether this process fires schedules. Default true. */
+  /** Whether this process fires schedules and carries backfills on. Default true. */
   readonly scheduler?: boolean | undefined
+  /** What this process deletes from the store when it is too old. Default nothing: everything is kept. */
+  readonly retention?: Retention | undefined
+}
+
+/** How long something is kept. What either bound lets go is deleted; without any, all of it is kept. */
+export interface Keep {
+  readonly age?: Duration.Input | undefined
+  /** For each schedule, the newest so many. */
+  readonly count?: number | undefined
+}
+
+/** What is kept of the past. */
+export interface Retention {
+  /**
+   * Runs that have ended, with their steps; age counts from their creation. Runs that no schedule started have no count. A tick
+   * whose run was deleted counts as one that never ran when it is backfilled.
+   */
+  readonly runs?: Keep | undefined
+  /** Ledger entries. The age is also that of audit records. */
+  readonly ledger?: Keep | undefined
+  /** How often the store is looked through. Default 1 minute. */
+  readonly interval?: Duration.Input | undefined
 }
 
 export interface Settings {
@@ -33,6 +61,17 @@ export interface Settings {
   readonly graceMillis: number
   readonly suspendAfterMillis: number
   readonly maxAttempts: number
+  /** Null when everything is kept. */
+  readonly kept: Kept | null
+}
+
+/** What is kept of the past; null where there is no bound. */
+export interface Kept {
+  readonly runsAgeMillis: number | null
+  readonly runsCount: number | null
+  readonly ledgerAgeMillis: number | null
+  readonly ledgerCount: number | null
+  readonly intervalMillis: number
 }
 
 const millis = (input: Duration.Input | undefined, otherwise: number): number =>
@@ -40,6 +79,29 @@ const millis = (input: Duration.Input | undefined, otherwise: number): number =>
 
 /** A store nobody else can reach changes only by our own hand, so there polling is a safety net and can be rare. */
 const alone = 60
+
+/** A slip here would delete what was to be kept, so it stops the engine before it starts. */
+const bound = (field: string, value: number | undefined, whole: boolean): number | null => {
+  if (value === undefined || value === Infinity) return null
+  const least = whole ? 0 : 1
+  if (value >= least && (!whole || Number.isSafeInteger(value))) return value
+  const reason = whole ? "must be a whole number from 0 up" : "must be longer than nothing"
+  throw new InvalidInput({ field: `retention.${field}`, reason })
+}
+
+const age = (field: string, input: Duration.Input | undefined): number | null =>
+  bound(field, input === undefined ? undefined : Duration.toMillis(Duration.fromInputUnsafe(input)), false)
+
+const kept = ({ interval, ledger = {}, runs = {} }: Retention): Kept | null => {
+  const bounds = {
+    runsAgeMillis: age("runs.age", runs.age),
+    runsCount: bound("runs.count", runs.count, true),
+    ledgerAgeMillis: age("ledger.age", ledger.age),
+    ledgerCount: bound("ledger.count", ledger.count, true)
+  }
+  const bounded = Object.values(bounds).some((bound) => bound !== null)
+  return bounded ? { ...bounds, intervalMillis: age("interval", interval) ?? 60_000 } : null
+}
 
 export const settings = (options: Options, exclusive: boolean): Settings => {
   const leaseMillis = millis(options.lease, 10_000) * (exclusive && options.lease === undefined ? alone : 1)
@@ -52,6 +114,7 @@ export const settings = (options: Options, exclusive: boolean): Settings => {
     pollMillis: millis(options.pollInterval, 1_000 * rare),
     graceMillis: millis(options.grace, 3_000),
     suspendAfterMillis: millis(options.suspendAfter, 10_000),
-    maxAttempts: options.maxAttempts ?? 20
+    maxAttempts: options.maxAttempts ?? 20,
+    kept: options.retention === undefined ? null : kept(options.retention)
   }
 }

@@ -1,6 +1,7 @@
 /**
- * Fires schedules: holds those that are due soon in a heap, sleeps until the first of them, and asks the store to fire all that
- * are due in one statement. Whether a tick is due, and whose it is, the store decides; here it is only decided when to ask.
+ * Fires schedules: holds those that are due soon in a heap, sleeps until the first of them, and asks the store to record what
+ * was decided about all that are due in one statement. What becomes of a tick is decided by the pure core; whether that still
+ * holds, and whose it is, by the store; here it is only decided when to ask.
  */
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
@@ -9,13 +10,15 @@ import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { StoreError } from "../../Errors.ts"
-import type { DueSchedule, Fired, Firing, Run, SystemDb } from "../../SystemDb.ts"
+import type { Control, DueSchedule, Fired, Run, SystemDb } from "../../SystemDb.ts"
 import type { Registry, Reservation } from "../registry.ts"
-import { countLimit, decide, type Decision, tickLimit } from "../schedule/decide.ts"
+import { limits } from "../schedule/decide.ts"
+import * as Freeze from "../schedule/freeze.ts"
 import { StoreClock } from "../schedule/storeClock.ts"
-import { ofTick } from "../schedule/ticks.ts"
-import { type Timetable, Timetables } from "../schedule/timetables.ts"
+import { scheduleOf } from "../schedule/ticks.ts"
+import { Timetables } from "../schedule/timetables.ts"
 import { tickLateness, ticksFired, ticksMissed } from "../telemetry.ts"
+import { aim, type Aimed, type Entry, stepped, toEntry } from "./aim.ts"
 import { Heap } from "./heap.ts"
 import { makeSignal } from "./loops.ts"
 import type { Settings } from "./options.ts"
@@ -29,19 +32,12 @@ const horizonMillis = 30_000
 const maxSchedules = 2_000
 const maxTicks = 4_000
 const longestPauseMillis = 5_000
-
-interface Entry extends Timetable {
-  row: DueSchedule
-  /** When to ask the store: at the cursor, or later after the store refused. */
-  at: number
-  refusals: number
-}
+/** Runs end all the time; what waits for them is looked at no more often than this. */
+const finishedPauseMillis = 50
 
 /** One entry's part in a statement. */
-interface Shot {
+interface Shot extends Aimed {
   readonly entry: Entry
-  readonly decision: Decision
-  readonly firing: Firing
   readonly reservation: Reservation | undefined
 }
 
@@ -59,10 +55,14 @@ class Scheduler {
   readonly #clock = new StoreClock()
   readonly #timetables = new Timetables()
   readonly #heap = new Heap<Entry>()
-  /** Name → what the heap holds of it. */
   #entries = new Map<string, Entry>()
-  /** Name → the revision that could not be read, so that it is logged once. */
+  /** The schedules, held or not, to which the end of a run matters. */
+  readonly #followed = new Set<string>()
+  /** Those that were complained about, by revision. */
   #unreadable = new Map<string, number>()
+  #freeze: Control | null = null
+  /** Set when what is held may be wrong altogether. */
+  stale = false
 
   constructor(db: Store, registry: Registry["Service"], pollMillis: number) {
     this.#db = db
@@ -70,18 +70,27 @@ class Scheduler {
     this.#horizon = Math.max(horizonMillis, 2 * pollMillis)
   }
 
-  /** How long until the next tick, as this process sees it. */
+  /** How long until the next look, as this process sees it. */
   untilNext(local: number): number {
+    if (Freeze.on(this.#freeze) !== undefined) return Infinity
     return (this.#heap.peek()?.at ?? Infinity) - this.#clock.at(local)
+  }
+
+  /** Whether the end of one of these runs may have to be taken note of; some runs, if the list is empty. */
+  follows(runIds: ReadonlyArray<string>): boolean {
+    if (this.#followed.size === 0) return false
+    return runIds.length === 0 || runIds.some((runId) => this.#followed.has(scheduleOf(runId) ?? ""))
   }
 
   /** Replaces what is held by what the store has. */
   readonly reload: Effect.Effect<void, StoreError> = Effect.suspend(() =>
     Effect.flatMap(
       this.#db.dueSchedules(this.#horizon),
-      ({ now, schedules }) =>
+      ({ freeze, now, schedules }) =>
         Effect.flatMap(monotonicMillis, (local) => {
           this.#clock.observe(now, local)
+          this.#freeze = freeze
+          this.stale = false
           return this.#adopt(schedules)
         })
     )
@@ -93,18 +102,18 @@ class Scheduler {
     const warnings: Array<string> = []
     for (const row of rows) {
       const known = this.#entries.get(row.name)
-      if (known !== undefined && sameCursor(known.row, row)) {
+      if (known !== undefined && known.row.turn === row.turn && row.overlap === null && row.ended.length === 0) {
         entries.set(row.name, known)
         continue
       }
-      const timetable = this.#timetables.of(row)
-      if (Result.isSuccess(timetable)) {
-        entries.set(row.name, toEntry(row, timetable.success))
+      const entry = this.#entryOf(row)
+      if (Result.isSuccess(entry)) {
+        entries.set(row.name, entry.success)
         continue
       }
       unreadable.set(row.name, row.revision)
       if (this.#unreadable.get(row.name) === row.revision) continue
-      warnings.push(`Schedule ${row.name} cannot be read and does not fire. ${timetable.failure}`)
+      warnings.push(`Schedule ${row.name} cannot be read and does not fire. ${entry.failure}`)
     }
     this.#entries = entries
     this.#unreadable = unreadable
@@ -112,8 +121,16 @@ class Scheduler {
     return Effect.forEach(warnings, (warning) => Effect.logError(warning), { discard: true })
   }
 
+  #entryOf(row: DueSchedule): Result.Result<Entry, string> {
+    const entry = Result.flatMap(this.#timetables.of(row), (rules) => toEntry(row, rules))
+    if (Result.isSuccess(entry) && entry.success.follows) this.#followed.add(row.name)
+    else this.#followed.delete(row.name)
+    return entry
+  }
+
   /** Fires what is due, as far as one statement goes. */
   readonly fireDue: Effect.Effect<void, StoreError> = Effect.flatMap(monotonicMillis, (local) => {
+    if (Freeze.on(this.#freeze) !== undefined) return Effect.void
     const now = this.#clock.at(local)
     const due: Array<Entry> = []
     for (let next = this.#heap.peek(); next !== undefined && next.at <= now; next = this.#heap.peek()) {
@@ -147,11 +164,12 @@ class Scheduler {
   }
 
   #fireTogether(due: ReadonlyArray<Entry>, now: number): Effect.Effect<void, StoreError> {
-    const limit = Math.max(1, Math.min(tickLimit, Math.floor(maxTicks / due.length)))
+    const starts = Math.max(1, Math.min(limits.starts, Math.floor(maxTicks / due.length)))
     // Not interruptible between the reservations and the last submit, but while the store is asked: then they are given up.
     const fired = Effect.uninterruptibleMask((restore) => {
-      const shots = due.map((entry) => this.#aim(entry, Math.max(now, entry.row.nextAt), limit))
-      return restore(this.#db.fire(shots.map(({ firing }) => firing))).pipe(
+      const shots = this.#aimAll(due, now, starts)
+      if (shots.length === 0) return Effect.succeed<Report>({ now, runs: [], missed: [] })
+      return restore(this.#db.fire(shots.map(({ firing }) => firing), this.#freeze?.turn ?? null)).pipe(
         Effect.onError(() => Effect.sync(() => shots.forEach(({ reservation }) => reservation?.abandon()))),
         Effect.flatMap((answer) => Effect.map(monotonicMillis, (local) => this.#settle(shots, answer, local)))
       )
@@ -159,25 +177,43 @@ class Scheduler {
     return Effect.flatMap(fired, publish)
   }
 
-  #aim(entry: Entry, now: number, limit: number): Shot {
-    const { name, nextAt: cursor, revision, workflow } = entry.row
-    const decision = decide(entry.cron, entry.policies, cursor, now, limit)
-    const ticks = decision.ticks.map((tick) => ofTick(name, tick))
-    // Many ticks at once are for all workers to share.
-    const reservation = ticks.length === 1 ? this.#registry.reserve(workflow, ticks[0]!.runId) : undefined
-    const { nextAt } = decision
-    const firing = { name, revision, cursor, nextAt, ticks, owner: reservation?.worker ?? null }
-    return { entry, decision, firing, reservation }
+  /** Decides about each; what has nothing to record goes back to wait, and of an overlap scope one is decided at a time. */
+  #aimAll(due: ReadonlyArray<Entry>, now: number, starts: number): ReadonlyArray<Shot> {
+    const { freezes } = Freeze.read(this.#freeze)
+    const scopes = new Set<string>()
+    const shots: Array<Shot> = []
+    for (const entry of due) {
+      const { overlap } = entry.row
+      if (overlap !== null && scopes.has(overlap)) {
+        this.#heap.push(entry)
+        continue
+      }
+      const aimed = aim(entry, now, freezes, { ...limits, starts })
+      if (aimed === undefined) {
+        entry.at = Math.max(entry.row.wakeAt ?? Infinity, now + 1)
+        this.#heap.push(entry)
+        continue
+      }
+      if (overlap !== null) scopes.add(overlap)
+      const { ticks } = aimed.firing
+      // Many ticks at once are for all workers to share.
+      const reservation = ticks.length === 1
+        ? this.#registry.reserve(entry.row.workflow, ticks[0]!.runId)
+        : undefined
+      shots.push({ ...aimed, firing: { ...aimed.firing, owner: reservation?.worker ?? null }, entry, reservation })
+    }
+    return shots
   }
 
   #settle(
     shots: ReadonlyArray<Shot>,
-    answer: { readonly now: number; readonly fired: ReadonlyArray<Fired> },
+    answer: { readonly now: number; readonly freeze: Control | null; readonly fired: ReadonlyArray<Fired> },
     local: number
   ): Report {
     const early = answer.fired.some(({ _tag }) => _tag === "Early")
     if (early) this.#clock.reset(answer.now, local)
     else this.#clock.observe(answer.now, local)
+    if (answer.freeze?.turn !== this.#freeze?.turn) this.stale = true
 
     const byName = new Map(answer.fired.map((fired) => [fired.name, fired]))
     const report: Report = { now: answer.now, runs: [], missed: [] }
@@ -185,7 +221,7 @@ class Scheduler {
       const fired = byName.get(shot.entry.row.name)!
       const runs = fired._tag === "Fired" ? fired.runs : []
       report.runs.push(...runs)
-      if (fired._tag === "Fired" && shot.decision.missed > 0) report.missed.push(shot)
+      if (fired._tag === "Fired" && shot.missed > 0) report.missed.push(shot)
       submit(shot.reservation, runs)
       this.#advance(shot, fired, answer.now)
     }
@@ -193,45 +229,43 @@ class Scheduler {
   }
 
   /** Puts the schedule back where it stands now. */
-  #advance({ entry, firing }: Shot, fired: Fired, now: number): void {
-    const { row } = entry
-    if (fired._tag === "Early") return this.#hold(row, row.nextAt, now)
-    if (fired._tag === "Fired") return this.#hold(row, firing.nextAt, now)
+  #advance(shot: Shot, fired: Fired, now: number): void {
+    const { row } = shot.entry
+    if (fired._tag === "Early") return this.#hold(row, now)
+    if (fired._tag === "Fired") return this.#hold(stepped(row, shot.firing, fired), now)
     const { current } = fired
+    if (current === null) {
+      this.#followed.delete(row.name)
+      return this.#drop(row.name)
+    }
     // Unmoved, it is locked by somebody who fires it. If not, the next reload says so.
-    if (current !== null && sameCursor(current, row)) return this.#hold(row, firing.nextAt, now)
-    this.#hold(current ?? row, current?.nextAt ?? null, now)
+    if (current.turn === row.turn && sameLive(current, row) && !this.stale) {
+      return this.#hold({ ...current, ...shot.firing.after }, now)
+    }
+    this.#hold(current, now)
   }
 
-  /** Holds the schedule for this tick, or no longer when there is none within the horizon. */
-  #hold(row: DueSchedule, nextAt: number | null, now: number): void {
-    const known = this.#entries.get(row.name)
-    const timetable = sameText(known, row) ? Result.succeed<Timetable>(known!) : this.#timetables.of(row)
-    if (nextAt === null || nextAt > now + this.#horizon || Result.isFailure(timetable)) {
-      this.#entries.delete(row.name)
-      return
-    }
-    const entry = toEntry({ ...row, nextAt }, timetable.success)
-    this.#entries.set(row.name, entry)
-    this.#heap.push(entry)
+  #drop(name: string): void {
+    this.#entries.delete(name)
+  }
+
+  /** Holds the schedule until it needs a look, or no longer when that is not within the horizon. */
+  #hold(row: DueSchedule, now: number): void {
+    const entry = this.#entryOf(row)
+    if (Result.isFailure(entry) || entry.success.at > now + this.#horizon) return this.#drop(row.name)
+    this.#entries.set(row.name, entry.success)
+    this.#heap.push(entry.success)
   }
 }
 
 const monotonicMillis: Effect.Effect<number> = Clock.clockWith((clock) =>
-  Effect.succeed(Number(clock.monotonicTimeNanosUnsafe()) / 1e6)
+  // A double has no room for the nanoseconds since the epoch, which a virtual clock counts.
+  Effect.succeed(Number(clock.monotonicTimeNanosUnsafe() / 1_000n) / 1e3)
 )
 
-const sameCursor = (a: DueSchedule, b: DueSchedule): boolean => a.revision === b.revision && a.nextAt === b.nextAt
-
-const sameText = (entry: Entry | undefined, row: DueSchedule): boolean => entry?.row.revision === row.revision
-
-const toEntry = (row: DueSchedule, { cron, policies }: Timetable): Entry => ({
-  row,
-  cron,
-  policies,
-  at: row.nextAt,
-  refusals: 0
-})
+const sameLive = (a: DueSchedule, b: DueSchedule): boolean =>
+  a.overlapTurn === b.overlapTurn && a.live.length === b.live.length &&
+  a.live.every(({ runId }, index) => runId === b.live[index]!.runId)
 
 /** Executes the run here if it was created as this worker's, and gives the slot back otherwise. */
 const submit = (reservation: Reservation | undefined, runs: ReadonlyArray<Run>): void => {
@@ -247,15 +281,15 @@ const publish = Effect.fnUntraced(function*({ missed, now, runs }: Report) {
     for (const { tick } of runs) yield* Metric.update(tickLateness, Math.max(0, now - tick!))
     yield* Effect.logDebug(`Fired ${runs.length === 1 ? runs[0]!.id : `${runs.length} ticks`}`)
   }
-  for (const { decision, firing } of missed) {
-    yield* Metric.update(ticksMissed, decision.missed)
-    const count = decision.missed === countLimit ? `${countLimit} or more` : decision.missed
+  for (const { firing, missed: count } of missed) {
+    yield* Metric.update(ticksMissed, count)
     yield* Effect.logWarning(`Schedule ${firing.name} missed ${count} ticks; its policy passes them over`)
   }
 })
 
 /**
- * Starts firing, until the scope closes. What is held is read again at every poll, and at once when schedules changed.
+ * Starts firing, until the scope closes. What is held is read again at every poll, at once when schedules changed, and soon when
+ * runs ended that something waits for.
  */
 export const start = Effect.fnUntraced(function*(
   db: Store,
@@ -267,26 +301,34 @@ export const start = Effect.fnUntraced(function*(
   let changes = 0
   let seen = -1
   let reloadAt = 0
+  /** When to look at what waits for the end of runs, and when that was done last. */
+  let followAt = Infinity
+  let followedAt = -Infinity
 
   const follow = Stream.runForEach(db.hints, (hint) =>
-    Effect.sync(() => {
-      if (hint._tag !== "SchedulesChanged") return
-      changes++
+    Effect.map(monotonicMillis, (local) => {
+      if (hint._tag === "SchedulesChanged") changes++
+      else if (hint._tag === "RunsFinished" && scheduler.follows(hint.runIds)) {
+        followAt = Math.min(followAt, Math.max(local, followedAt + finishedPauseMillis))
+      } else return
       signal.raise()
     }))
 
   const pass = Effect.gen(function*() {
+    // What is due first: a look at the store takes its time.
+    yield* scheduler.fireDue
     let local = yield* monotonicMillis
-    if (seen !== changes || local >= reloadAt) {
+    if (seen !== changes || scheduler.stale || local >= Math.min(reloadAt, followAt)) {
       const now = changes
-      yield* scheduler.reload
+      if (local >= followAt) followedAt = local
+      followAt = Infinity
+      yield* Effect.onError(scheduler.reload, () => Effect.sync(() => followAt = local))
       seen = now
       reloadAt = local + settings.pollMillis
+      local = yield* monotonicMillis
     }
-    yield* scheduler.fireDue
-    local = yield* monotonicMillis
-    const wait = Math.ceil(Math.min(scheduler.untilNext(local), reloadAt - local))
-    if (wait > 0 && seen === changes) yield* signal.wait(wait)
+    const wait = Math.ceil(Math.min(scheduler.untilNext(local), reloadAt - local, followAt - local))
+    if (wait > 0 && seen === changes && !scheduler.stale) yield* signal.wait(wait)
   })
 
   yield* Effect.forkScoped(loop("schedule hint", follow), { startImmediately: true })

@@ -15,6 +15,7 @@ import { undo } from "../body.ts"
 import { Execution, type Host, waitOut } from "../execution.ts"
 import * as Outcome from "../outcome.ts"
 import type { Body, End, LocalRun, Reservation } from "../registry.ts"
+import { pauseUnreadable } from "../schedule/unreadable.ts"
 import { leasesLost, runsEnded } from "../telemetry.ts"
 import type { Settings } from "./options.ts"
 import { Slots } from "./slots.ts"
@@ -61,6 +62,10 @@ const withDeadline = (claimed: ClaimedRun, { timeoutMillis }: Body): ClaimedRun 
     ? claimed
     : { ...claimed, run: { ...claimed.run, deadline: startedAt + timeoutMillis } }
 }
+
+/** Whether the run had to begin by an instant that had passed when it was first claimed. */
+const tooLate = ({ run: { startBy, startedAt } }: ClaimedRun): boolean =>
+  startBy !== null && startedAt !== null && startedAt > startBy
 
 export class Worker {
   readonly #db: SystemDb["Service"]
@@ -243,6 +248,10 @@ export class Worker {
       this.#slots.give()
       return this.#run(this.#handBack(lease))
     }
+    if (tooLate(claimed)) {
+      this.#slots.give()
+      return this.#run(this.#drop(lease))
+    }
     const before = this.#active.get(id)
     if (before !== undefined) return this.#queue(before, { claimed, worker })
     const execution = new Execution(this.#db, withDeadline(claimed, body), lease, this.#host)
@@ -266,6 +275,14 @@ export class Worker {
     before.next = next
   }
 
+  /** Ends a run that may not start any more. Should that fail, the run is handed back, and claimed and dropped again. */
+  #drop(lease: Lease): Effect.Effect<void> {
+    return Effect.catch(
+      this.#db.cancel(lease.runId, "It could not start before its deadline"),
+      () => this.#handBack(lease)
+    )
+  }
+
   #handBack(lease: Lease): Effect.Effect<void> {
     // Should it fail, the run is found later on to be owned without being held.
     return Effect.catch(this.#db.release([lease]), () => Effect.sync(this.#signals.reconcile))
@@ -278,7 +295,11 @@ export class Worker {
       (cause) => !Cause.hasInterruptsOnly(cause),
       (cause) => Effect.succeed<End>({ status: "Failed", outcome: defect(Cause.squash(cause)) })
     )
-    return Effect.catchCause(Effect.flatMap(ended, (end) => this.#finish(execution, end)), () => {
+    const noted = Effect.tap(ended, ({ unreadable }) =>
+      unreadable === undefined || execution.run.schedule === null
+        ? Effect.void
+        : waitOut(pauseUnreadable(this.#db, execution.run, unreadable)))
+    return Effect.catchCause(Effect.flatMap(noted, (end) => this.#finish(execution, end)), () => {
       const { ending } = execution
       if (ending === "Suspended" || ending === "Cancelled") return Effect.undefined
       if (ending === "Lost") return Effect.as(Metric.update(leasesLost, 1), undefined)
@@ -289,11 +310,11 @@ export class Worker {
   #finish(execution: Execution, end: End): Effect.Effect<Ended> {
     const { run } = execution
     const written = (end: End) =>
-      waitOut(this.#db.finish(execution.lease, end)).pipe(
+      waitOut(this.#db.finish(execution.lease, { status: end.status, outcome: end.outcome })).pipe(
         Effect.andThen(
           Metric.update(Metric.withAttributes(runsEnded, { workflow: run.workflow, status: end.status }), 1)
         ),
-        Effect.as<Ended>({ ...end, attempt: run.attempt })
+        Effect.as<Ended>({ status: end.status, outcome: end.outcome, attempt: run.attempt })
       )
     return written(end).pipe(
       Effect.catchTag("ValueTooLarge", (error) => Effect.andThen(undo(execution), written(tooLarge(error)))),

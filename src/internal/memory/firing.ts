@@ -1,95 +1,219 @@
-/** Firing: turning ticks into runs. */
+/** Firing: recording what was decided, and turning ticks into runs. */
 import * as Effect from "effect/Effect"
 import { ScheduleNotFound } from "../../Errors.ts"
-import type { DueSchedule, Fired, Firing, Run, SystemDb, TickRun } from "../../SystemDb.ts"
+import type {
+  DueSchedule,
+  EndedRun,
+  Fired,
+  Firing,
+  LiveRun,
+  Run,
+  SystemDb,
+  TickOptions,
+  TickRun
+} from "../../SystemDb.ts"
+import { cancelRun } from "./runs.ts"
 import { atomic, byCodePoint, type Schedule, type State } from "./state.ts"
 
 type Store = SystemDb["Service"]
 type Methods = Pick<Store, "dueSchedules" | "fire" | "enqueueTicks" | "triggerSchedule">
 
-/** The schedule as the scheduler holds it; null when it has nothing to wait for. */
-const due = (schedule: Schedule | undefined): DueSchedule | null =>
-  schedule?.status !== "Active" || schedule.nextAt === null ? null : {
-    name: schedule.name,
-    workflow: schedule.workflow,
-    cron: schedule.cron,
-    timeZone: schedule.timeZone,
-    policies: schedule.policies,
-    revision: schedule.revision,
-    nextAt: schedule.nextAt
-  }
+const freezeKey = "freeze"
+const maxEnded = 100
+
+// ── what a decision depends on ──────────────────────────────────────────────────────────────────────────────────────
+
+const liveIn = (state: State, scope: string | null): ReadonlyArray<LiveRun> =>
+  scope === null ? [] : Array.from(state.overlapping.get(scope) ?? [])
+    .sort(byCodePoint)
+    .map((runId) => {
+      const { createdAt, schedule, tick } = state.runs.get(runId)!
+      return { runId, schedule: schedule!, tick: tick!, createdAt }
+    })
+
+const endedOf = (state: State, name: string): ReadonlyArray<EndedRun> =>
+  Array.from(state.unsettled.get(name) ?? [], (runId) => {
+    const { finishedAt, status, tick } = state.runs.get(runId)!
+    return { runId, tick: tick!, status, finishedAt: finishedAt! }
+  })
+    .sort((a, b) => a.finishedAt - b.finishedAt || byCodePoint(a.runId, b.runId))
+    .slice(0, maxEnded)
+
+/** The schedule as the scheduler holds it. */
+const due = (state: State, schedule: Schedule): DueSchedule => ({
+  name: schedule.name,
+  workflow: schedule.workflow,
+  timing: schedule.timing,
+  policies: schedule.policies,
+  overlap: schedule.overlap,
+  status: schedule.status,
+  revision: schedule.revision,
+  turn: schedule.turn,
+  nextAt: schedule.nextAt,
+  wakeAt: schedule.wakeAt,
+  waiting: schedule.waiting,
+  state: schedule.state,
+  pausedAt: schedule.pausedAt,
+  pauseReason: schedule.pauseReason,
+  resumeAt: schedule.resumeAt,
+  overlapTurn: schedule.overlap === null ? null : state.overlapTurns.get(schedule.overlap) ?? null,
+  live: liveIn(state, schedule.overlap),
+  ended: endedOf(state, schedule.name)
+})
+
+// ── starting runs ───────────────────────────────────────────────────────────────────────────────────────────────────
+
+interface StartOptions extends TickOptions {
+  readonly now: number
+  readonly owner: string | null
+  /** Given to the run instead of the schedule's own context. */
+  readonly context: string | null
+  /** Runs of a backfill overlap with nothing: they must not delay the schedule's own. */
+  readonly overlap: string | null
+  readonly backfill?: string | undefined
+}
+
+const payloadOf = ({ context, contextSchema }: Schedule, { scheduledAt }: TickRun, given: string | null): string => {
+  const identity = given === null && contextSchema !== null ? `,"contextSchema":${JSON.stringify(contextSchema)}` : ""
+  return `{"scheduledAt":${JSON.stringify(scheduledAt)},"context":${given ?? context}${identity}}`
+}
 
 /** Creates the tick's run, unless its id was used before. */
-const startTick = (
-  state: State,
-  schedule: Schedule,
-  { runId, scheduledAt, tick }: TickRun,
-  options: { readonly now: number; readonly owner: string | null; readonly context: string }
-): Run | undefined => {
-  if (state.runs.has(runId)) return undefined
+export const startTick = (state: State, schedule: Schedule, tick: TickRun, options: StartOptions): Run | undefined => {
+  if (state.runs.has(tick.runId)) return undefined
+  if (options.settle) state.settling.add(tick.runId)
   const draft = {
-    id: runId,
+    id: tick.runId,
     workflow: schedule.workflow,
-    payload: `{"scheduledAt":${JSON.stringify(scheduledAt)},"context":${options.context}}`,
+    payload: payloadOf(schedule, tick, options.context),
     schedule: schedule.name,
-    tick
+    tick: tick.tick,
+    origin: tick.origin,
+    startBy: tick.startBy,
+    overlap: options.overlap,
+    backfill: options.backfill ?? null,
+    timeoutMillis: options.timeoutMillis
   }
   const { now, owner } = options
   return state.create(draft, now, owner === null ? { wakeAt: now } : { owner })
 }
 
-const ready = (state: State, runs: ReadonlyArray<Run>): void => {
+/** Starts these ticks and says which runs are new; a start raises the turn of the scope it is under. */
+export const startTicks = (
+  state: State,
+  schedule: Schedule,
+  ticks: ReadonlyArray<TickRun>,
+  options: StartOptions
+): ReadonlyArray<Run> => {
+  const runs = ticks.flatMap((tick) => startTick(state, schedule, tick, options) ?? [])
+  if (runs.length > 0 && options.overlap !== null) state.raiseOverlap(options.overlap)
   if (runs.some((run) => run.status === "Enqueued")) state.publish({ _tag: "RunsReady" })
+  return runs
 }
 
-const fireOne = (state: State, firing: Firing, now: number): Fired => {
-  const { cursor, name, nextAt, owner, revision, ticks } = firing
+// ── firing ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const sameLive = (expected: ReadonlyArray<string>, live: ReadonlyArray<LiveRun>): boolean =>
+  expected.length === live.length && live.every(({ runId }) => expected.includes(runId))
+
+/** Whether what the decision relied on still stands. */
+const stands = (current: DueSchedule, { live, overlapTurn, turn }: Firing): boolean =>
+  current.turn === turn && (live === null || sameLive(live, current.live)) &&
+  (overlapTurn === null || overlapTurn === current.overlapTurn)
+
+/** Records one decision; the turn of the overlap scope is known when all of its statement are recorded. */
+const fireOne = (state: State, firing: Firing, current: DueSchedule | null, now: number): Fired => {
+  const { after, at, name } = firing
   const schedule = state.schedules.get(name)
-  const current = due(schedule)
-  if (schedule === undefined || current === null || current.revision !== revision || current.nextAt !== cursor) {
-    return { _tag: "Stale", name, current }
+  if (schedule === undefined || current === null) return { _tag: "Stale", name, current }
+  if (current.turn === firing.turn && at > now) return { _tag: "Early", name }
+  if (!stands(current, firing)) return { _tag: "Stale", name, current }
+
+  const last = firing.ticks.at(-1)
+  const turned = after.status !== schedule.status
+  const next: Schedule = {
+    ...schedule,
+    ...after,
+    ...last !== undefined && { lastTick: last.tick, lastRunId: last.runId },
+    turn: state.nextTurn(),
+    ...turned && { revision: schedule.revision + 1, updatedAt: now }
   }
-  if (cursor > now) return { _tag: "Early", name }
-  const last = ticks.at(-1)
-  const history = last === undefined ? {} : { lastTick: last.tick, lastRunId: last.runId }
-  state.schedules.set(name, { ...schedule, ...history, nextAt })
-  const runs = ticks.flatMap((tick) =>
-    startTick(state, schedule, tick, { now, owner, context: schedule.context }) ?? []
-  )
-  ready(state, runs)
-  return { _tag: "Fired", name, runs }
+  state.schedules.set(name, next)
+  const { owner, settle, timeoutMillis } = firing
+  const { overlap } = schedule
+  const runs = startTicks(state, schedule, firing.ticks, { now, owner, settle, timeoutMillis, overlap, context: null })
+  if (firing.overlapTurn !== null && overlap !== null && runs.length === 0) state.raiseOverlap(overlap)
+  for (const entry of firing.entries) state.record({ schedule: name, ...entry }, now)
+  for (const { reason, runId } of firing.cancels) {
+    const run = state.runs.get(runId)
+    if (run !== undefined && state.live.has(runId)) cancelRun(state, run, reason, now)
+  }
+  for (const runId of firing.settled) state.settle(runId)
+  for (const hook of firing.hooks) {
+    if (state.runs.has(hook.id)) continue
+    state.create(hook, now, { wakeAt: now })
+    state.publish({ _tag: "RunsReady" })
+  }
+  if (firing.audit !== null) state.audit(firing.audit, now)
+  return { _tag: "Fired", name, turn: next.turn, overlapTurn: null, runs }
+}
+
+const fire = (state: State, firings: ReadonlyArray<Firing>, known: boolean, now: number): ReadonlyArray<Fired> => {
+  // All are compared with what stood before the first of them, as in one statement.
+  const before = firings.map(({ name }) => {
+    const schedule = state.schedules.get(name)
+    return schedule === undefined ? null : due(state, schedule)
+  })
+  const fired = firings.map((firing, i): Fired => {
+    const current = before[i] ?? null
+    return known ? fireOne(state, firing, current, now) : { _tag: "Stale", name: firing.name, current }
+  })
+  return fired.map((one, i) => {
+    const overlap = before[i]?.overlap ?? null
+    if (one._tag !== "Fired" || overlap === null) return one
+    return { ...one, overlapTurn: state.overlapTurns.get(overlap) ?? null }
+  })
 }
 
 export const make = (state: State): Methods => ({
   dueSchedules: (horizonMillis) =>
     atomic((now) => {
-      const schedules = Array.from(state.schedules.values(), due)
-        .filter((schedule) => schedule !== null)
-        .filter((schedule) => schedule.nextAt < now + horizonMillis)
-        .sort((a, b) => a.nextAt - b.nextAt || byCodePoint(a.name, b.name))
-      return Effect.succeed({ now, schedules })
+      const schedules = Array.from(state.schedules.values())
+        .filter(({ name, waiting, wakeAt }) =>
+          waiting || (wakeAt !== null && wakeAt < now + horizonMillis) || state.unsettled.has(name)
+        )
+        .sort((a, b) => (a.wakeAt ?? Infinity) - (b.wakeAt ?? Infinity) || byCodePoint(a.name, b.name))
+        .map((schedule) => due(state, schedule))
+      return Effect.succeed({ now, freeze: state.controls.get(freezeKey) ?? null, schedules })
     }),
 
-  fire: (firings) =>
-    atomic((now) => Effect.succeed({ now, fired: firings.map((firing) => fireOne(state, firing, now)) })),
+  fire: (firings, freezeTurn) =>
+    atomic((now) => {
+      const freeze = state.controls.get(freezeKey) ?? null
+      const fired = fire(state, firings, (freeze?.turn ?? null) === freezeTurn, now)
+      return Effect.succeed({ now, freeze, fired })
+    }),
 
-  enqueueTicks: (name, ticks) =>
+  enqueueTicks: (name, ticks, options) =>
     atomic((now) => {
       const schedule = state.schedules.get(name)
       if (schedule === undefined) return Effect.fail(new ScheduleNotFound({ name }))
-      const options = { now, owner: null, context: schedule.context }
-      const runs = ticks.flatMap((tick) => startTick(state, schedule, tick, options) ?? [])
-      ready(state, runs)
+      const runs = startTicks(state, schedule, ticks, { ...options, now, owner: null, overlap: null, context: null })
       return Effect.succeed(runs.map((run) => run.id))
     }),
 
-  triggerSchedule: ({ context, name, owner, run: tick }) =>
-    atomic((now) => {
+  triggerSchedule: ({ audit, context, name, options, owner, run: tick }) =>
+    atomic((now): ReturnType<Store["triggerSchedule"]> => {
       const schedule = state.schedules.get(name)
       if (schedule === undefined) return Effect.fail(new ScheduleNotFound({ name }))
-      const run = startTick(state, schedule, tick, { now, owner, context: context ?? schedule.context })
-      if (run === undefined) return Effect.die(new Error(`triggerSchedule: run id ${tick.runId} was used before`))
-      ready(state, [run])
-      return Effect.succeed(run)
+      const existing = state.runs.get(tick.runId)
+      if (existing !== undefined) {
+        return existing.schedule === name
+          ? Effect.succeed({ run: existing, created: false })
+          : Effect.die(new Error(`triggerSchedule: run id ${tick.runId} was used before`))
+      }
+      const [run] = startTicks(state, schedule, [tick], { ...options, now, owner, overlap: schedule.overlap, context })
+      state.audit(audit, now)
+      return Effect.succeed({ run: run!, created: true })
     })
 })

@@ -85,15 +85,20 @@ const matches = (filter: RunFilter) => (run: Run): boolean =>
 const newestFirst = (a: Pick<Run, "createdAt" | "id">, b: Pick<Run, "createdAt" | "id">): number =>
   b.createdAt - a.createdAt || byCodePoint(b.id, a.id)
 
-const cancel = (state: State): Store["cancel"] => (runId) =>
+/** Ends a run that has not ended. */
+export const cancelRun = (state: State, run: Run, reason: string | null, now: number): void => {
+  state.move("cancel", run, { status: "Cancelled", owner: null, wakeAt: null, finishedAt: now, reason })
+  state.publish({ _tag: "RunCancelled", runId: run.id }, { _tag: "RunsFinished", runIds: [run.id] })
+}
+
+const cancel = (state: State): Store["cancel"] => (runId, reason) =>
   atomic((now): ReturnType<Store["cancel"]> => {
     const run = state.runs.get(runId)
     if (run === undefined) return Effect.fail(new RunNotFound({ runId }))
     if (!allows("cancel", run.status)) {
       return Effect.fail(new IllegalTransition({ runId, command: "cancel", status: run.status }))
     }
-    state.move("cancel", run, { status: "Cancelled", owner: null, wakeAt: null, finishedAt: now })
-    state.publish({ _tag: "RunCancelled", runId }, { _tag: "RunsFinished", runIds: [runId] })
+    cancelRun(state, run, reason, now)
     return Effect.void
   })
 

@@ -1,145 +1,96 @@
-/** Schedules: their definitions and their status. */
+/** Schedules: reading them, and changing any number of them at once. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { ScheduleExists, ScheduleNotFound } from "../../Errors.ts"
-import type { NewSchedule, ScheduleFilter, ScheduleRow, SystemDb } from "../../SystemDb.ts"
+import type { ScheduleChange, ScheduleFilter, ScheduleRow, SystemDb } from "../../SystemDb.ts"
 import { atomic, byCodePoint, type Schedule, type State } from "./state.ts"
 
 type Store = SystemDb["Service"]
 type Methods = Pick<
   Store,
-  | "createSchedule"
-  | "applySchedules"
-  | "findSchedule"
-  | "listSchedules"
-  | "pauseSchedule"
-  | "resumeSchedule"
-  | "deleteSchedule"
+  "findSchedule" | "findSchedules" | "listSchedules" | "findControl" | "changeSchedules"
 >
 
-const definition = (schedule: NewSchedule) => ({
-  name: schedule.name,
-  workflow: schedule.workflow,
-  cron: schedule.cron,
-  timeZone: schedule.timeZone,
-  context: schedule.context,
-  policies: schedule.policies,
-  application: schedule.application
-})
-
-const sameDefinition = (a: NewSchedule, b: NewSchedule): boolean =>
-  JSON.stringify(definition(a)) === JSON.stringify(definition(b))
-
-const create = (state: State, schedule: NewSchedule, now: number): void => {
-  state.schedules.set(schedule.name, {
-    ...definition(schedule),
-    nextAt: schedule.nextAt,
-    status: "Active",
-    revision: 1,
-    lastTick: null,
-    lastRunId: null,
-    createdAt: now,
-    updatedAt: now
-  })
-}
-
-/** A change of the definition or the status. */
-const change = (state: State, schedule: Schedule, changes: Partial<Schedule>, now: number): void => {
-  state.schedules.set(schedule.name, { ...schedule, ...changes, revision: schedule.revision + 1, updatedAt: now })
-}
-
-const changed = (state: State) => state.publish({ _tag: "SchedulesChanged" })
-
-const createSchedule = (state: State): Store["createSchedule"] => (schedule) =>
-  atomic((now) => {
-    if (state.schedules.has(schedule.name)) return Effect.fail(new ScheduleExists({ name: schedule.name }))
-    create(state, schedule, now)
-    changed(state)
-    return Effect.void
-  })
-
-/** Creates or replaces one schedule and says which it was. */
-const apply = (state: State, schedule: NewSchedule, now: number): "created" | "changed" | "unchanged" => {
-  const existing = state.schedules.get(schedule.name)
-  if (existing === undefined) {
-    create(state, schedule, now)
-    return "created"
-  }
-  if (sameDefinition(existing, schedule)) return "unchanged"
-  const moved = existing.cron !== schedule.cron || existing.timeZone !== schedule.timeZone
-  const cursor = moved ? schedule.nextAt : existing.nextAt
-  change(state, existing, { ...definition(schedule), nextAt: cursor }, now)
-  return "changed"
-}
-
-const applySchedules = (state: State): Store["applySchedules"] => (schedules, { pruneApplication }) =>
-  atomic((now) => {
-    const names = new Set(schedules.map((schedule) => schedule.name))
-    if (names.size < schedules.length) return Effect.die(new Error("applySchedules: the names must be distinct"))
-    const applied = { created: [] as Array<string>, changed: [] as Array<string>, unchanged: [] as Array<string> }
-    for (const schedule of schedules) applied[apply(state, schedule, now)].push(schedule.name)
-
-    const pruned = Array.from(state.schedules.values())
-      .filter(({ application, name }) =>
-        pruneApplication !== null && application === pruneApplication && !names.has(name)
-      )
-      .map(({ name }) => name)
-      .sort(byCodePoint)
-    for (const name of pruned) state.schedules.delete(name)
-    if (applied.created.length + applied.changed.length + pruned.length > 0) changed(state)
-    return Effect.succeed({ ...applied, pruned })
-  })
+const labelsOf = (text: string): Readonly<Record<string, unknown>> => JSON.parse(text)
 
 const matches = (filter: ScheduleFilter) => (schedule: Schedule): boolean =>
   (filter.status === undefined || schedule.status === filter.status) &&
   (filter.workflow?.includes(schedule.workflow) ?? true) &&
-  (filter.namePrefix?.some((prefix) => schedule.name.startsWith(prefix)) ?? true)
+  (filter.namePrefix?.some((prefix) => schedule.name.startsWith(prefix)) ?? true) &&
+  (filter.owner === undefined || (schedule.owner !== null && filter.owner.includes(schedule.owner))) &&
+  (filter.externalId === undefined ||
+    (schedule.externalId !== null && filter.externalId.includes(schedule.externalId))) &&
+  (filter.labels === undefined || hasAll(labelsOf(schedule.labels), filter.labels))
 
-const pauseSchedule = (state: State): Store["pauseSchedule"] => (name) =>
-  atomic((now) => {
-    const schedule = state.schedules.get(name)
-    if (schedule === undefined) return Effect.fail(new ScheduleNotFound({ name }))
-    if (schedule.status === "Paused") return Effect.void
-    change(state, schedule, { status: "Paused" }, now)
-    changed(state)
-    return Effect.void
-  })
+const hasAll = (labels: Readonly<Record<string, unknown>>, wanted: Readonly<Record<string, string>>): boolean =>
+  Object.entries(wanted).every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value)
 
-const resumeSchedule = (state: State): Store["resumeSchedule"] => ({ name, nextAt, revision }) =>
-  atomic((now) => {
-    const schedule = state.schedules.get(name)
-    if (schedule?.status !== "Paused" || schedule.revision !== revision) return Effect.succeed(false)
-    change(state, schedule, { status: "Active", nextAt }, now)
-    changed(state)
-    return Effect.succeed(true)
-  })
+/** Whether everything stands at the turn that the change names. */
+const stands = (state: State, { controls, schedules }: ScheduleChange): boolean =>
+  schedules.every(({ name, turn }) => (state.schedules.get(name)?.turn ?? null) === turn) &&
+  controls.every(({ key, turn }) => (state.controls.get(key)?.turn ?? null) === turn)
 
-const deleteSchedule = (state: State): Store["deleteSchedule"] => (name) =>
-  Effect.suspend(() => {
-    if (!state.schedules.delete(name)) return Effect.fail(new ScheduleNotFound({ name }))
-    changed(state)
-    return Effect.void
-  })
-
-export const make = (state: State): Methods => {
-  const row = (schedule: Schedule): ScheduleRow => ({
-    ...schedule,
-    lastRunStatus: schedule.lastRunId === null ? null : state.runs.get(schedule.lastRunId)?.status ?? null
-  })
-  return {
-    createSchedule: createSchedule(state),
-    applySchedules: applySchedules(state),
-    findSchedule: (name) => Effect.sync(() => Option.map(Option.fromUndefinedOr(state.schedules.get(name)), row)),
-    listSchedules: (filter, { after, limit }) =>
-      Effect.sync(() =>
-        Array.from(state.schedules.values())
-          .filter((schedule) => matches(filter)(schedule) && (after === null || byCodePoint(schedule.name, after) > 0))
-          .sort((a, b) => byCodePoint(a.name, b.name))
-          .slice(0, limit)
-          .map(row)
-      ),
-    pauseSchedule: pauseSchedule(state),
-    resumeSchedule: resumeSchedule(state),
-    deleteSchedule: deleteSchedule(state)
+const write = (state: State, change: ScheduleChange, now: number): void => {
+  for (const { content, name } of change.schedules) {
+    const before = state.schedules.get(name)
+    if (content === null) {
+      state.schedules.delete(name)
+      continue
+    }
+    if (content.overlap !== null && !state.overlapTurns.has(content.overlap)) state.raiseOverlap(content.overlap)
+    state.schedules.set(name, {
+      ...content,
+      turn: state.nextTurn(),
+      lastTick: before?.lastTick ?? null,
+      lastRunId: before?.lastRunId ?? null,
+      createdAt: before?.createdAt ?? now,
+      updatedAt: now
+    })
   }
+  for (const { key, value } of change.controls) {
+    if (value === null) state.controls.delete(key)
+    else state.controls.set(key, { key, value, turn: state.nextTurn() })
+  }
+  for (const entry of change.entries) state.record(entry, now)
+  for (const audit of change.audits) state.audit(audit, now, change.id)
 }
+
+/** The row with what became of its last run, looked up when it is read. */
+export const rowOf = (state: State, schedule: Schedule): ScheduleRow => ({
+  ...schedule,
+  lastRunStatus: schedule.lastRunId === null ? null : state.runs.get(schedule.lastRunId)?.status ?? null
+})
+
+export const make = (state: State): Methods => ({
+  findSchedule: (name) =>
+    Effect.sync(() =>
+      Option.map(Option.fromUndefinedOr(state.schedules.get(name)), (schedule) => rowOf(state, schedule))
+    ),
+
+  findSchedules: (names) =>
+    Effect.sync(() =>
+      Array.from(new Set(names))
+        .sort(byCodePoint)
+        .flatMap((name) => state.schedules.get(name) ?? [])
+        .map((schedule) => rowOf(state, schedule))
+    ),
+
+  listSchedules: (filter, { after, limit }) =>
+    Effect.sync(() =>
+      Array.from(state.schedules.values())
+        .filter((schedule) => matches(filter)(schedule) && (after === null || byCodePoint(schedule.name, after) > 0))
+        .sort((a, b) => byCodePoint(a.name, b.name))
+        .slice(0, limit)
+        .map((schedule) => rowOf(state, schedule))
+    ),
+
+  findControl: (key) => Effect.sync(() => Option.fromUndefinedOr(state.controls.get(key))),
+
+  changeSchedules: (change) =>
+    atomic((now) => {
+      if (state.changes.has(change.id)) return Effect.succeed(true)
+      if (!stands(state, change)) return Effect.succeed(false)
+      write(state, change, now)
+      state.publish({ _tag: "SchedulesChanged" })
+      return Effect.succeed(true)
+    })
+})

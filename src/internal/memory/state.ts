@@ -2,7 +2,19 @@
 import * as Clock from "effect/Clock"
 import type * as Effect from "effect/Effect"
 import * as PubSub from "effect/PubSub"
-import type { Hint, Run, ScheduleRow, StepId, StepRecord } from "../../SystemDb.ts"
+import type {
+  Audit,
+  Backfill,
+  Control,
+  Entry,
+  Hint,
+  NewAudit,
+  NewEntry,
+  Run,
+  ScheduleRow,
+  StepId,
+  StepRecord
+} from "../../SystemDb.ts"
 import { allows, type Command, isFinished, to } from "../lifecycle.ts"
 
 /** A step's record, and the epoch of the lease it was written under. */
@@ -13,6 +25,12 @@ export interface Recorded {
 
 /** A schedule's row; what became of its last run is looked up when it is read. */
 export type Schedule = Omit<ScheduleRow, "lastRunStatus">
+
+/** An audit, and the id of the change that it is about, if it has one. */
+export interface Audited {
+  readonly change: string | null
+  readonly audit: Audit
+}
 
 export interface Worker {
   readonly id: string
@@ -25,7 +43,17 @@ export interface Worker {
 /** A run without a history, before it is given to a worker or enqueued. */
 export type Draft =
   & Pick<Run, "id" | "workflow" | "payload">
-  & Partial<Pick<Run, "timeoutMillis" | "schedule" | "tick" | "parent">>
+  & Partial<
+    Pick<Run, "timeoutMillis" | "schedule" | "tick" | "origin" | "overlap" | "startBy" | "backfill" | "parent">
+  >
+
+/** Adds to the set under a key, or takes from it; empty sets are not kept. */
+const mark = (sets: Map<string, Set<string>>, key: string | null, id: string, present: boolean): void => {
+  if (key === null) return
+  const set = sets.get(key) ?? new Set()
+  if (present) sets.set(key, set.add(id))
+  else if (set.delete(id) && set.size === 0) sets.delete(key)
+}
 
 export class State {
   readonly runs = new Map<string, Run>()
@@ -35,6 +63,28 @@ export class State {
   readonly steps = new Map<string, Map<string, Recorded>>()
   readonly schedules = new Map<string, Schedule>()
   readonly workers = new Map<string, Worker>()
+  readonly controls = new Map<string, Control>()
+  /** Schedule → the ids of its runs, so that its history is found without the others'. */
+  readonly runsOf = new Map<string, Set<string>>()
+  /** Overlap scope → the ids of its live runs. */
+  readonly overlapping = new Map<string, Set<string>>()
+  /** Overlap scope → its turn. */
+  readonly overlapTurns = new Map<string, number>()
+  /** Backfill → the ids of its live runs. */
+  readonly filling = new Map<string, Set<string>>()
+  /** The ids of runs whose end has to be taken note of. */
+  readonly settling = new Set<string>()
+  /** Schedule → the ids of its runs that have ended and are still to be taken note of. */
+  readonly unsettled = new Map<string, Set<string>>()
+  /** Schedule → its ledger entries, in the order they were recorded. */
+  readonly entries = new Map<string, Array<Entry>>()
+  /** In the order they were recorded. */
+  audits: Array<Audited> = []
+  /** The id of a change that was made → how many audits are left that tell so. */
+  readonly changes = new Map<string, number>()
+  readonly backfills = new Map<string, Omit<Backfill, "live">>()
+  #turn = 0
+  #position = 0
   readonly hints: PubSub.PubSub<Hint>
   readonly #hinting: boolean
 
@@ -49,10 +99,64 @@ export class State {
   }
 
   put(run: Run): Run {
+    const live = !isFinished(run.status)
     this.runs.set(run.id, run)
-    if (isFinished(run.status)) this.live.delete(run.id)
-    else this.live.add(run.id)
+    if (live) this.live.add(run.id)
+    else this.live.delete(run.id)
+    mark(this.runsOf, run.schedule, run.id, true)
+    mark(this.overlapping, run.overlap, run.id, live)
+    mark(this.filling, run.backfill, run.id, live)
+    if (this.settling.has(run.id)) mark(this.unsettled, run.schedule, run.id, !live)
     return run
+  }
+
+  /** Takes a run that has ended out of the store. */
+  drop({ id, schedule }: Run): void {
+    this.runs.delete(id)
+    this.steps.delete(id)
+    this.settling.delete(id)
+    mark(this.runsOf, schedule, id, false)
+    mark(this.unsettled, schedule, id, false)
+  }
+
+  /** A run whose end was taken note of. */
+  settle(id: string): void {
+    this.settling.delete(id)
+    mark(this.unsettled, this.runs.get(id)?.schedule ?? null, id, false)
+  }
+
+  /** A number that was not used before. */
+  nextTurn(): number {
+    return ++this.#turn
+  }
+
+  raiseOverlap(scope: string): number {
+    const turn = this.nextTurn()
+    this.overlapTurns.set(scope, turn)
+    return turn
+  }
+
+  record(entry: NewEntry, now: number): void {
+    const entries = this.entries.get(entry.schedule) ?? []
+    entries.push({ ...entry, position: ++this.#position, recordedAt: now })
+    this.entries.set(entry.schedule, entries)
+  }
+
+  /** Records an audit, by which its change can be recognised. */
+  audit(audit: NewAudit, now: number, change: string | null = null): void {
+    this.audits.push({ change, audit: { ...audit, position: ++this.#position, at: now } })
+    if (change !== null) this.changes.set(change, (this.changes.get(change) ?? 0) + 1)
+  }
+
+  /** Forgets these audits, and the changes that nothing else tells of. */
+  forget(audits: ReadonlySet<Audited>): void {
+    this.audits = this.audits.filter((audit) => !audits.has(audit))
+    for (const { change } of audits) {
+      if (change === null) continue
+      const left = (this.changes.get(change) ?? 0) - 1
+      if (left > 0) this.changes.set(change, left)
+      else this.changes.delete(change)
+    }
   }
 
   /** Creates a run: owned under epoch 1 at once, or waiting from `wakeAt` on. */
@@ -73,6 +177,11 @@ export class State {
       timeoutMillis,
       schedule: draft.schedule ?? null,
       tick: draft.tick ?? null,
+      origin: draft.origin ?? null,
+      overlap: draft.overlap ?? null,
+      startBy: draft.startBy ?? null,
+      backfill: draft.backfill ?? null,
+      reason: null,
       parent: draft.parent ?? null,
       createdAt: now,
       startedAt: owned ? now : null,

@@ -5,8 +5,10 @@ import * as PubSub from "effect/PubSub"
 import * as Stream from "effect/Stream"
 import type { Hint, SystemDb } from "../../SystemDb.ts"
 import { seal } from "../seal.ts"
+import * as Backfills from "./backfills.ts"
 import * as Firing from "./firing.ts"
 import * as Leased from "./leased.ts"
+import * as Ledger from "./ledger.ts"
 import * as Runs from "./runs.ts"
 import * as Schedules from "./schedules.ts"
 import { State } from "./state.ts"
@@ -28,7 +30,9 @@ export const make = Effect.fnUntraced(
       ...Leased.make(state),
       ...Workers.make(state),
       ...Schedules.make(state),
-      ...Firing.make(state)
+      ...Firing.make(state),
+      ...Ledger.make(state),
+      ...Backfills.make(state)
     }, options)
     states.set(store, state)
     return store

@@ -96,4 +96,97 @@ const foundation: Migration = {
   ]
 }
 
-export const migrations: ReadonlyArray<Migration> = [foundation]
+const ledger: Migration = {
+  version: 2,
+  name: "timings, the ledger, audits, controls and backfills",
+  // The columns `cron` and `time_zone` become one, `timing`.
+  breaking: true,
+  statements: (t) => [
+    `create sequence ${t.turns}`,
+    `alter table ${t.runs} add column origin text, add column overlap text collate "C",
+      add column start_by timestamptz(3), add column backfill text collate "C", add column reason text,
+      add column settle boolean not null default false`,
+    `create index runs_overlapping on ${t.runs} (overlap, id)
+      where overlap is not null and status in (${literals(Lifecycle.live)})`,
+    `create index runs_unsettled on ${t.runs} (schedule, finished_at, id)
+      where settle and status in (${literals(Lifecycle.finished)})`,
+    `create index runs_of_backfill on ${t.runs} (backfill, id)
+      where backfill is not null and status in (${literals(Lifecycle.live)})`,
+    `alter table ${t.schedules} add column timing text, add column context_schema text, add column json_schema text,
+      add column overlap text collate "C", add column labels text not null default '{}',
+      add column external_id text collate "C", add column turn bigint not null default nextval('${t.turns}'),
+      add column wake_at timestamptz(3), add column waiting boolean not null default false,
+      add column state text not null default '{}', add column paused_at timestamptz(3), add column pause_reason text,
+      add column resume_at timestamptz(3), add column note text`,
+    `alter table ${t.schedules} rename column application to owner`,
+    `update ${t.schedules} set wake_at = case when status = 'Active' then next_at end,
+      paused_at = case when status = 'Paused' then updated_at end,
+      timing = '{"cron":' || to_json(cron)::text || ',"timeZone":' || to_json(time_zone)::text || '}'`,
+    `alter table ${t.schedules} alter column timing set not null, drop column cron, drop column time_zone`,
+    `drop index ${t.schema}.schedules_due`,
+    `create index schedules_due on ${t.schedules} (wake_at, name) where wake_at is not null`,
+    `create index schedules_waiting on ${t.schedules} (name) where waiting`,
+    `create index schedules_by_owner on ${t.schedules} (owner, name) where owner is not null`,
+    `create index schedules_by_external_id on ${t.schedules} (external_id, name) where external_id is not null`,
+    `create table ${t.overlaps} (
+      key text collate "C" primary key,
+      turn bigint not null
+    )`,
+    `create table ${t.controls} (
+      key text collate "C" primary key,
+      value text not null,
+      turn bigint not null
+    )`,
+    `create table ${t.ledger} (
+      position bigint generated always as identity primary key,
+      schedule text collate "C" not null,
+      first_tick timestamptz(3) not null,
+      last_tick timestamptz(3) not null,
+      ticks int,
+      decision text not null,
+      reason text,
+      run_id text collate "C",
+      timing text,
+      recorded_at timestamptz(3) not null
+    )`,
+    `create index ledger_by_tick on ${t.ledger} (schedule, first_tick, position)`,
+    `create table ${t.audits} (
+      position bigint generated always as identity primary key,
+      change text collate "C" not null,
+      schedule text collate "C",
+      action text not null,
+      actor text not null,
+      source text,
+      reason text,
+      before text,
+      after text,
+      at timestamptz(3) not null
+    )`,
+    `create index audits_by_schedule on ${t.audits} (schedule, position)`,
+    `create index audits_by_change on ${t.audits} (change)`,
+    `create table ${t.backfills} (
+      id text collate "C" primary key,
+      schedule text collate "C" not null,
+      from_at timestamptz(3) not null,
+      to_at timestamptz(3) not null,
+      newest_first boolean not null,
+      concurrency int not null,
+      rerun boolean not null,
+      context text,
+      status text not null,
+      cursor timestamptz(3),
+      started int not null default 0,
+      existing int not null default 0,
+      turn bigint not null,
+      created_at timestamptz(3) not null,
+      updated_at timestamptz(3) not null,
+      finished_at timestamptz(3),
+      constraint backfills_status check (status in (${literals(Lifecycle.BackfillStatus.literals)})),
+      constraint backfills_finished_at check ((status in ('Cancelled', 'Done')) = (finished_at is not null))
+    )`,
+    `create index backfills_active on ${t.backfills} (created_at, id) where status = 'Active'`,
+    `create index backfills_newest on ${t.backfills} (created_at desc, id desc)`
+  ]
+}
+
+export const migrations: ReadonlyArray<Migration> = [foundation, ledger]

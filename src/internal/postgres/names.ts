@@ -12,6 +12,13 @@ export interface Tables {
   readonly steps: string
   readonly schedules: string
   readonly workers: string
+  readonly overlaps: string
+  readonly controls: string
+  readonly ledger: string
+  readonly audits: string
+  readonly backfills: string
+  /** The sequence that turns are drawn from. */
+  readonly turns: string
   readonly migrations: string
   /** The channel of its hints. */
   readonly channel: string
@@ -49,6 +56,12 @@ export const tables = (name: string): Effect.Effect<Tables, InvalidInput> => {
     steps: `${schema}.steps`,
     schedules: `${schema}.schedules`,
     workers: `${schema}.workers`,
+    overlaps: `${schema}.overlaps`,
+    controls: `${schema}.controls`,
+    ledger: `${schema}.ledger`,
+    audits: `${schema}.audits`,
+    backfills: `${schema}.backfills`,
+    turns: `${schema}.turns`,
     migrations: `${schema}.migrations`,
     channel: `effect_durable_${name}`,
     lockClass: numbered(`effect-durable/${name}`)

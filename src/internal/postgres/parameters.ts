@@ -15,6 +15,7 @@ const array = (elementOid: number) => (values: ReadonlyArray<unknown>): Paramete
 export const texts: ArrayOf<string> = array(PgTypes.OID.text)
 export const ints: ArrayOf<number> = array(PgTypes.OID.int4)
 export const floats: ArrayOf<number> = array(PgTypes.OID.float8)
+export const booleans: ArrayOf<boolean> = array(PgTypes.OID.bool)
 
 /** Epoch milliseconds, as `timestamptz`. Cast to `timestamptz(3)` in SQL: far from now, doubles miss the microsecond. */
 export const instants: ArrayOf<number> = array(PgTypes.OID.timestamptz)

@@ -1,18 +1,24 @@
 /** Rows as the port's records: instants become epoch milliseconds, everything else is as it is stored. */
-import type { DueSchedule, Run, ScheduleRow, StepRecord } from "../records.ts"
+import type { Run, StepRecord } from "../records.ts"
+import type { DueSchedule, EndedRun, LiveRun, ScheduleRow } from "../scheduleRecords.ts"
 
 type Stored<A, Instants extends keyof A> = { readonly [K in keyof A]: K extends Instants ? Date | null : A[K] }
 
-export type RunRow = Stored<Run, "wakeAt" | "deadline" | "tick" | "createdAt" | "startedAt" | "finishedAt">
+export type RunRow = Stored<Run, "wakeAt" | "deadline" | "tick" | "startBy" | "createdAt" | "startedAt" | "finishedAt">
 export type StepRow = Stored<StepRecord, "wakeAt" | "startedAt" | "recordedAt">
-export type ScheduleStored = Stored<ScheduleRow, "nextAt" | "lastTick" | "createdAt" | "updatedAt">
+export type ScheduleStored = Stored<
+  ScheduleRow,
+  "nextAt" | "wakeAt" | "pausedAt" | "resumeAt" | "lastTick" | "createdAt" | "updatedAt"
+>
 
 export const millis = (instant: Date | null): number | null => instant === null ? null : instant.getTime()
 const present = (instant: Date | null): number => (instant as Date).getTime()
 
-/** The clock a statement reads, as a row: `$1` where a test drives it, the database's otherwise. */
-export const clock =
-  "clock as (select coalesce($1::timestamptz(3), date_trunc('milliseconds', statement_timestamp())) as now)"
+/** The clock a statement reads: `$1` where a test drives it, the database's otherwise. */
+export const clockNow = "coalesce($1::timestamptz(3), date_trunc('milliseconds', statement_timestamp()))"
+
+/** The same as a row. */
+export const clock = `clock as (select ${clockNow} as now)`
 
 /** Columns for a select list, renamed to the fields of the record. */
 const selectable = (columns: Readonly<Record<string, string>>) => (alias: string): string =>
@@ -32,6 +38,11 @@ export const runColumns = selectable({
   timeoutMillis: "timeout_millis",
   schedule: "schedule",
   tick: "tick",
+  origin: "origin",
+  overlap: "overlap",
+  startBy: "start_by",
+  backfill: "backfill",
+  reason: "reason",
   parent: "parent",
   createdAt: "created_at",
   startedAt: "started_at",
@@ -57,6 +68,11 @@ export const toRun = (row: RunRow): Run => ({
   timeoutMillis: row.timeoutMillis,
   schedule: row.schedule,
   tick: millis(row.tick),
+  origin: row.origin,
+  overlap: row.overlap,
+  startBy: millis(row.startBy),
+  backfill: row.backfill,
+  reason: row.reason,
   parent: row.parent,
   createdAt: present(row.createdAt),
   startedAt: millis(row.startedAt),
@@ -89,17 +105,32 @@ export const toStep = (row: StepRow): StepRecord => ({
   recordedAt: present(row.recordedAt)
 })
 
+/** Turns as numbers: they stay below 2^53. */
+const turn = "turn::float8"
+
 export const scheduleColumns = selectable({
   name: "name",
   workflow: "workflow",
-  cron: "cron",
-  timeZone: "time_zone",
+  timing: "timing",
   context: "context",
+  contextSchema: "context_schema",
+  jsonSchema: "json_schema",
   policies: "policies",
-  application: "application",
-  nextAt: "next_at",
+  overlap: "overlap",
+  owner: "owner",
+  labels: "labels",
+  externalId: "external_id",
   status: "status",
   revision: "revision",
+  turn,
+  nextAt: "next_at",
+  wakeAt: "wake_at",
+  waiting: "waiting",
+  state: "state",
+  pausedAt: "paused_at",
+  pauseReason: "pause_reason",
+  resumeAt: "resume_at",
+  note: "note",
   lastTick: "last_tick",
   lastRunId: "last_run_id",
   createdAt: "created_at",
@@ -107,9 +138,31 @@ export const scheduleColumns = selectable({
 })
 
 export const toSchedule = (row: ScheduleStored): ScheduleRow => ({
-  ...row,
+  name: row.name,
+  workflow: row.workflow,
+  timing: row.timing,
+  context: row.context,
+  contextSchema: row.contextSchema,
+  jsonSchema: row.jsonSchema,
+  policies: row.policies,
+  overlap: row.overlap,
+  owner: row.owner,
+  labels: row.labels,
+  externalId: row.externalId,
+  status: row.status,
+  revision: row.revision,
+  turn: row.turn,
   nextAt: millis(row.nextAt),
+  wakeAt: millis(row.wakeAt),
+  waiting: row.waiting,
+  state: row.state,
+  pausedAt: millis(row.pausedAt),
+  pauseReason: row.pauseReason,
+  resumeAt: millis(row.resumeAt),
+  note: row.note,
   lastTick: millis(row.lastTick),
+  lastRunId: row.lastRunId,
+  lastRunStatus: row.lastRunStatus,
   createdAt: present(row.createdAt),
   updatedAt: present(row.updatedAt)
 })
@@ -118,31 +171,64 @@ export const toSchedule = (row: ScheduleStored): ScheduleRow => ({
 export const dueColumns = selectable({
   dueName: "name",
   dueWorkflow: "workflow",
-  cron: "cron",
-  timeZone: "time_zone",
+  timing: "timing",
   policies: "policies",
+  dueOverlap: "overlap",
+  dueStatus: "status",
   revision: "revision",
-  nextAt: "next_at"
+  turn,
+  nextAt: "next_at",
+  dueWakeAt: "wake_at",
+  waiting: "waiting",
+  state: "state",
+  pausedAt: "paused_at",
+  pauseReason: "pause_reason",
+  resumeAt: "resume_at"
 })
 
 /** A row of an outer join, in which there may be no schedule. */
 export interface DueRow {
   readonly dueName: string | null
   readonly dueWorkflow: string
-  readonly cron: string
-  readonly timeZone: string
+  readonly timing: string
   readonly policies: string
+  readonly dueOverlap: string | null
+  readonly dueStatus: DueSchedule["status"]
   readonly revision: number
+  readonly turn: number
   readonly nextAt: Date | null
+  readonly dueWakeAt: Date | null
+  readonly waiting: boolean
+  readonly state: string
+  readonly pausedAt: Date | null
+  readonly pauseReason: string | null
+  readonly resumeAt: Date | null
+  readonly overlapTurn: number | null
+  /** JSON text of a list; null for an empty one. */
+  readonly live: string | null
+  readonly ended: string | null
 }
+
+const list = <A>(text: string | null): ReadonlyArray<A> => text === null ? [] : JSON.parse(text) as ReadonlyArray<A>
 
 export const toDue = (row: DueRow): DueSchedule | null =>
   row.dueName === null ? null : {
     name: row.dueName,
     workflow: row.dueWorkflow,
-    cron: row.cron,
-    timeZone: row.timeZone,
+    timing: row.timing,
     policies: row.policies,
+    overlap: row.dueOverlap,
+    status: row.dueStatus,
     revision: row.revision,
-    nextAt: present(row.nextAt)
+    turn: row.turn,
+    nextAt: millis(row.nextAt),
+    wakeAt: millis(row.dueWakeAt),
+    waiting: row.waiting,
+    state: row.state,
+    pausedAt: millis(row.pausedAt),
+    pauseReason: row.pauseReason,
+    resumeAt: millis(row.resumeAt),
+    overlapTurn: row.overlapTurn,
+    live: list<LiveRun>(row.live),
+    ended: list<EndedRun>(row.ended)
   }

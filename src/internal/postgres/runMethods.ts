@@ -1,7 +1,7 @@
 /** The port's methods about runs, apart from those of their owners. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { IllegalTransition, RunConflict, RunNotFound, type StoreError } from "../../Errors.ts"
+import { IllegalTransition, RunConflict, RunNotFound, type StoreError, type ValueTooLarge } from "../../Errors.ts"
 import type { NewRun, Run, Started, StepRecord, SystemDb } from "../../SystemDb.ts"
 import type { Compile, Written } from "./batch.ts"
 import { type Database, hint, inTransaction, now, query, queryAgain, queryOnce, virtualTime } from "./database.ts"
@@ -39,10 +39,12 @@ export const make = (db: Database, writer: Writer, waiters: Waiters, compile: Co
   const find = (method: string, runId: string): Effect.Effect<Run | undefined, StoreError> =>
     Effect.map(query<RunRow>(db, method, runs.find, [runId]), ([row]) => row === undefined ? undefined : toRun(row))
 
-  /** The run that has this id already; it was there, and nothing deletes runs. */
-  const existing = Effect.fnUntraced(function*(run: NewRun): Effect.fn.Return<Started, RunConflict | StoreError> {
+  /** The run that has this id already. One that was pruned meanwhile leaves its id to this one. */
+  const existing = Effect.fnUntraced(function*(
+    run: NewRun
+  ): Effect.fn.Return<Started, RunConflict | ValueTooLarge | StoreError> {
     const known = yield* find("start", run.id)
-    if (known === undefined) return yield* Effect.die(new Error(`Run ${run.id} vanished while it was started`))
+    if (known === undefined) return yield* start(run)
     if (known.workflow !== run.workflow) {
       return yield* new RunConflict({ runId: run.id, workflow: run.workflow, existing: known.workflow })
     }
@@ -64,6 +66,12 @@ export const make = (db: Database, writer: Writer, waiters: Waiters, compile: Co
     const [row] = yield* queryOnce(db, "start", sql, params)
     return yield* answer(enqueued, read(row as object)[0] as Written)
   })
+
+  const start: RunMethods["start"] = (run) =>
+    Effect.flatMap(inTransaction(db), (joined) =>
+      joined
+        ? startJoined(run)
+        : Effect.flatMap(writer.write({ _tag: "Start", run }), (written) => answer(run, written)))
 
   const stepsOf = Effect.fnUntraced(function*(claimed: ReadonlyArray<Run>) {
     const byRun = new Map<string, Array<StepRecord>>()
@@ -87,11 +95,7 @@ export const make = (db: Database, writer: Writer, waiters: Waiters, compile: Co
       return virtual === null ? databaseNow : Effect.succeed(virtual)
     }),
 
-    start: (run) =>
-      Effect.flatMap(inTransaction(db), (joined) =>
-        joined
-          ? startJoined(run)
-          : Effect.flatMap(writer.write({ _tag: "Start", run }), (written) => answer(run, written))),
+    start,
 
     // Tried once: the worker must know that an answer was lost, since it may own runs that it has not heard of.
     claim: Effect.fn("SystemDb.claim")(function*({ limit, worker, workflows }) {
@@ -132,8 +136,8 @@ export const make = (db: Database, writer: Writer, waiters: Waiters, compile: Co
       return (yield* query<StepRow>(db, "listSteps", steps.list, [runId])).map(toStep)
     }),
 
-    cancel: Effect.fn("SystemDb.cancel")(function*(runId) {
-      const { again, rows } = yield* queryAgain(db, "cancel", runs.cancel, [yield* now, runId])
+    cancel: Effect.fn("SystemDb.cancel")(function*(runId, reason) {
+      const { again, rows } = yield* queryAgain(db, "cancel", runs.cancel, [yield* now, runId, reason])
       if (rows.length === 0) {
         // The status found here can be newer than the refusal.
         const run = yield* find("cancel", runId)

@@ -52,7 +52,7 @@ export const statements = (t: Tables) => ({
 
   cancel: `
     with ${clock}
-    update ${t.runs} set status = 'Cancelled', owner = null, wake_at = null, finished_at = clock.now
+    update ${t.runs} set status = 'Cancelled', owner = null, wake_at = null, finished_at = clock.now, reason = $3::text
     from clock where id = $2 and status in (${literals(Lifecycle.from.cancel)}) returning id`,
 
   release: `

@@ -1,110 +1,67 @@
-/** The port's methods about schedules: defining them, and switching them on and off. */
+/** The port's methods about what is declared of schedules. */
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import { ScheduleExists, ScheduleNotFound } from "../../Errors.ts"
-import type { Applied, NewSchedule, ScheduleRow, SystemDb } from "../../SystemDb.ts"
-import { type Database, hint, inTransaction, now, patiently, query, queryAgain } from "./database.ts"
+import type { Control, SystemDb } from "../../SystemDb.ts"
+import { type Database, hint, inTransaction, now, patiently, query } from "./database.ts"
 import { storeError } from "./errors.ts"
-import { instant, instants, type Parameter, texts } from "./parameters.ts"
+import { texts } from "./parameters.ts"
 import { type ScheduleStored, toSchedule } from "./rows.ts"
-import { statements } from "./schedules.ts"
+import { changeParams, statements } from "./schedules.ts"
 
-type Store = SystemDb["Service"]
-type Defining = Pick<Store, "createSchedule" | "applySchedules" | "findSchedule" | "listSchedules">
-type Switching = Pick<Store, "pauseSchedule" | "resumeSchedule" | "deleteSchedule">
+export type ScheduleMethods = Pick<
+  SystemDb["Service"],
+  "findSchedule" | "findSchedules" | "listSchedules" | "findControl" | "changeSchedules"
+>
 
-const definitions = (schedules: ReadonlyArray<NewSchedule>): ReadonlyArray<Parameter> => [
-  texts(schedules.map(({ name }) => name)),
-  texts(schedules.map(({ workflow }) => workflow)),
-  texts(schedules.map(({ cron }) => cron)),
-  texts(schedules.map(({ timeZone }) => timeZone)),
-  texts(schedules.map(({ context }) => context)),
-  texts(schedules.map(({ policies }) => policies)),
-  texts(schedules.map(({ application }) => application)),
-  instants(schedules.map(({ nextAt }) => nextAt))
-]
-
-/** Whether a row is what creating this schedule leaves. */
-const isNew = (row: ScheduleRow, schedule: NewSchedule): boolean =>
-  row.revision === 1 && row.workflow === schedule.workflow && row.cron === schedule.cron &&
-  row.timeZone === schedule.timeZone && row.context === schedule.context && row.policies === schedule.policies &&
-  row.application === schedule.application
-
-const defining = (db: Database): Defining => {
+export const make = (db: Database): ScheduleMethods => {
   const s = statements(db.tables)
 
-  const find = (method: string, name: string) =>
-    Effect.map(
-      query<ScheduleStored>(db, method, s.find, [name]),
-      ([row]) => row === undefined ? undefined : toSchedule(row)
-    )
+  const find = (method: string, names: ReadonlyArray<string>) =>
+    Effect.map(query<ScheduleStored>(db, method, s.find, [texts(names)]), (rows) => rows.map(toSchedule))
 
   return {
-    createSchedule: Effect.fn("SystemDb.createSchedule")(function*(schedule) {
-      const params = [yield* now, ...definitions([schedule])]
-      const { again, rows } = yield* queryAgain(db, "createSchedule", s.create, params)
-      if (rows.length === 0) {
-        const row = again ? yield* find("createSchedule", schedule.name) : undefined
-        if (row === undefined || !isNew(row, schedule)) return yield* new ScheduleExists({ name: schedule.name })
-      }
-      yield* hint(db, { _tag: "SchedulesChanged" })
-    }),
-
-    applySchedules: Effect.fn("SystemDb.applySchedules")(function*(schedules, { pruneApplication }) {
-      if (new Set(schedules.map(({ name }) => name)).size < schedules.length) {
-        return yield* Effect.die(new Error("applySchedules: the names must be distinct"))
-      }
-      const params = [yield* now, ...definitions(schedules), pruneApplication]
-      // Two statements, since one would see what was there when it began, and not when it got the lock.
-      const once = db.sql.unsafe(s.lockApply).pipe(
-        Effect.andThen(db.sql.unsafe<Applied>(s.apply, params)),
-        db.sql.withTransaction,
-        Effect.mapError(storeError("applySchedules"))
-      )
-      const [row] = yield* (yield* inTransaction(db)) ? once : patiently(once, db.retryForMillis)
-      const { changed, created, pruned, unchanged } = row as Applied
-      if (created.length + changed.length + pruned.length > 0) yield* hint(db, { _tag: "SchedulesChanged" })
-      return { created, changed, unchanged, pruned }
-    }),
-
     findSchedule: Effect.fn("SystemDb.findSchedule")(function*(name) {
-      return Option.fromUndefinedOr(yield* find("findSchedule", name))
+      return Option.fromUndefinedOr((yield* find("findSchedule", [name]))[0])
     }),
 
-    listSchedules: Effect.fn("SystemDb.listSchedules")(function*({ namePrefix, status, workflow }, { after, limit }) {
+    findSchedules: Effect.fn("SystemDb.findSchedules")((names) => find("findSchedules", names)),
+
+    listSchedules: Effect.fn("SystemDb.listSchedules")(function*(filter, { after, limit }) {
+      const any = (values: ReadonlyArray<string> | undefined) => values === undefined ? null : texts(values)
       const rows = yield* query<ScheduleStored>(db, "listSchedules", s.list, [
-        status ?? null,
-        workflow === undefined ? null : texts(workflow),
-        namePrefix === undefined ? null : texts(namePrefix),
+        filter.status ?? null,
+        any(filter.workflow),
+        any(filter.namePrefix),
+        any(filter.owner),
+        any(filter.externalId),
+        filter.labels === undefined ? null : JSON.stringify(filter.labels),
         after,
         limit
       ])
       return rows.map(toSchedule)
+    }),
+
+    findControl: Effect.fn("SystemDb.findControl")(function*(key) {
+      return Option.fromUndefinedOr((yield* query<Control>(db, "findControl", s.findControl, [key]))[0])
+    }),
+
+    changeSchedules: Effect.fn("SystemDb.changeSchedules")(function*(change) {
+      const params = [yield* now, change.id, ...changeParams(change)]
+      let failures = 0
+      // Two statements, since one would see what was there when it began, and not when it got the lock.
+      const once = db.sql.unsafe(s.lockChanges).pipe(
+        Effect.andThen(
+          db.sql.unsafe<{ readonly made: boolean; readonly written: boolean }>(s.change, params).unprepared
+        ),
+        db.sql.withTransaction,
+        Effect.tapError(() => Effect.sync(() => void failures++)),
+        Effect.mapError(storeError("changeSchedules"))
+      )
+      const [row] = yield* (yield* inTransaction(db)) ? once : patiently(once, db.retryForMillis)
+      const { made, written } = row as { readonly made: boolean; readonly written: boolean }
+      // Made before by an earlier try of this call, it may not have been told.
+      if (written || (made && failures > 0)) yield* hint(db, { _tag: "SchedulesChanged" })
+      return written || made
     })
   }
 }
-
-const switching = (db: Database): Switching => {
-  const s = statements(db.tables)
-  return {
-    pauseSchedule: Effect.fn("SystemDb.pauseSchedule")(function*(name) {
-      const [row] = yield* query<{ readonly changed: boolean }>(db, "pauseSchedule", s.pause, [yield* now, name])
-      if (row === undefined) return yield* new ScheduleNotFound({ name })
-      if (row.changed) yield* hint(db, { _tag: "SchedulesChanged" })
-    }),
-
-    resumeSchedule: Effect.fn("SystemDb.resumeSchedule")(function*({ name, nextAt, revision }) {
-      const rows = yield* query(db, "resumeSchedule", s.resume, [yield* now, instant(nextAt), name, revision])
-      if (rows.length > 0) yield* hint(db, { _tag: "SchedulesChanged" })
-      return rows.length > 0
-    }),
-
-    deleteSchedule: Effect.fn("SystemDb.deleteSchedule")(function*(name) {
-      const { again, rows } = yield* queryAgain(db, "deleteSchedule", s.delete, [name])
-      if (rows.length === 0 && !again) return yield* new ScheduleNotFound({ name })
-      yield* hint(db, { _tag: "SchedulesChanged" })
-    })
-  }
-}
-
-export const make = (db: Database): Defining & Switching => ({ ...defining(db), ...switching(db) })

@@ -1,162 +1,134 @@
-/** The statements about schedules. One round trip each; firing any number of them is one statement. */
+/** The statements about what is declared of schedules: reading them, and changing any number of them as a whole. */
+import type { ScheduleChange, ScheduleContent } from "../scheduleRecords.ts"
+import { type Column, flag, float, Input, int, text, time } from "./columns.ts"
 import type { Tables } from "./names.ts"
-import { clock, dueColumns, runColumns, scheduleColumns } from "./rows.ts"
+import { clock, scheduleColumns } from "./rows.ts"
+import { audits, entries, insertAudits, insertEntries } from "./ticks.ts"
 
-/** Definitions as an input, one array for each column, of which the first is this parameter. */
-const definitions = (first: number): string => {
-  const types = ["text", "text", "text", "text", "text", "text", "text", "timestamptz(3)"]
-  return `unnest(${types.map((type, index) => `$${first + index}::${type}[]`).join(", ")})
-      as i(name, workflow, cron, time_zone, context, policies, application, next_at)`
-}
+type Changed = ScheduleChange["schedules"][number]
 
-const written = "name, workflow, cron, time_zone, context, policies, application, next_at, created_at, updated_at"
-const values =
-  "i.name, i.workflow, i.cron, i.time_zone, i.context, i.policies, i.application, i.next_at, clock.now, clock.now"
+/** What a change writes of a schedule; nothing of one that it deletes. */
+const contentColumns: ReadonlyArray<Column<ScheduleContent>> = [
+  text("workflow", ({ workflow }) => workflow),
+  text("timing", ({ timing }) => timing),
+  text("context", ({ context }) => context),
+  text("context_schema", ({ contextSchema }) => contextSchema),
+  text("json_schema", ({ jsonSchema }) => jsonSchema),
+  text("policies", ({ policies }) => policies),
+  text("overlap", ({ overlap }) => overlap),
+  text("owner", ({ owner }) => owner),
+  text("labels", ({ labels }) => labels),
+  text("external_id", ({ externalId }) => externalId),
+  text("status", ({ status }) => status),
+  int("revision", ({ revision }) => revision),
+  time("next_at", ({ nextAt }) => nextAt),
+  time("wake_at", ({ wakeAt }) => wakeAt),
+  flag("waiting", ({ waiting }) => waiting),
+  text("state", ({ state }) => state),
+  time("paused_at", ({ pausedAt }) => pausedAt),
+  text("pause_reason", ({ pauseReason }) => pauseReason),
+  time("resume_at", ({ resumeAt }) => resumeAt),
+  text("note", ({ note }) => note)
+]
 
-/**
- * The start of a run for each tick `k` (`run_id`, `tick`, `scheduled_at`) of a schedule `s`, by an owner or by nobody. The
- * payload is put together as text: the context is never parsed.
- */
-const start = (t: Tables, owner: string, context = "s.context"): string =>
-  `insert into ${t.runs} as r
-        (id, workflow, payload, status, owner, epoch, wake_at, schedule, tick, created_at, started_at)
-      select k.run_id, s.workflow, '{"scheduledAt":' || k.scheduled_at || ',"context":' || ${context} || '}',
-        case when ${owner} is null then 'Enqueued' else 'Running' end, ${owner},
-        case when ${owner} is null then 0 else 1 end, case when ${owner} is null then clock.now end,
-        s.name, k.tick, clock.now, case when ${owner} is not null then clock.now end`
+const written = new Input<ScheduleContent & Pick<Changed, "turn">>([
+  text("name", ({ name }) => name),
+  float("turn", ({ turn }) => turn),
+  ...contentColumns
+])
+const gone = new Input<Changed>([text("name", ({ name }) => name), float("turn", ({ turn }) => turn)])
+const controls = new Input<ScheduleChange["controls"][number]>([
+  text("key", ({ key }) => key),
+  float("turn", ({ turn }) => turn),
+  text("value", ({ value }) => value)
+])
+
+const goneFirst = 3
+const writtenFirst = goneFirst + gone.width
+const controlsFirst = writtenFirst + written.width
+const entriesFirst = controlsFirst + controls.width
+const auditsFirst = entriesFirst + entries.width
+
+const content = contentColumns.map(([column]) => column)
+
+/** What follows the clock and the change's id. */
+export const changeParams = (change: ScheduleChange) => [
+  ...gone.params(change.schedules.filter(({ content }) => content === null)),
+  ...written.params(change.schedules.flatMap(({ content, turn }) => content === null ? [] : [{ ...content, turn }])),
+  ...controls.params(change.controls),
+  ...entries.params(change.entries),
+  ...audits.params(change.audits.map((audit) => ({ change: change.id, audit })))
+]
 
 export const statements = (t: Tables) => {
   const withLastRun = `
     select ${scheduleColumns("s")}, r.status as "lastRunStatus"
     from ${t.schedules} s left join ${t.runs} r on r.id = s.last_run_id`
+  const turn = `nextval('${t.turns}')`
 
   return {
-    create: `
-      with ${clock}
-      insert into ${t.schedules} (${written})
-      select ${values} from ${definitions(2)}, clock
-      on conflict (name) do nothing returning name`,
-
-    /** One list of schedules after the other: each sees what the one before it left. */
-    lockApply: `select pg_advisory_xact_lock(${t.lockClass}, 0)`,
-
-    apply: `
-      with ${clock},
-      input as materialized (select * from ${definitions(2)}),
-      pruned as (
-        delete from ${t.schedules} s where s.application = $10::text and s.name not in (select name from input)
-        returning s.name),
-      written as (
-        insert into ${t.schedules} as s (${written})
-        select ${values} from input i, clock order by i.name
-        on conflict (name) do update set workflow = excluded.workflow, cron = excluded.cron,
-          time_zone = excluded.time_zone, context = excluded.context, policies = excluded.policies,
-          application = excluded.application, revision = s.revision + 1, updated_at = excluded.updated_at,
-          next_at = case when (s.cron, s.time_zone) = (excluded.cron, excluded.time_zone) then s.next_at
-            else excluded.next_at end
-        where (s.workflow, s.cron, s.time_zone, s.context, s.policies, s.application) is distinct from
-          (excluded.workflow, excluded.cron, excluded.time_zone, excluded.context, excluded.policies, excluded.application)
-        returning s.name, s.revision)
-      select array(select name from written where revision = 1 order by name) as created,
-        array(select name from written where revision > 1 order by name) as changed,
-        array(select name from input where name not in (select name from written) order by name) as unchanged,
-        array(select name from pruned order by name) as pruned`,
-
-    find: `${withLastRun} where s.name = $1`,
+    find: `${withLastRun} where s.name = any($1::text[]) order by s.name`,
 
     /** Null stands for "any". */
     list: `${withLastRun}
       where ($1::text is null or s.status = $1) and ($2::text[] is null or s.workflow = any($2))
         and ($3::text[] is null or exists (select from unnest($3) as p(prefix) where starts_with(s.name, p.prefix)))
-        and ($4::text is null or s.name > $4)
-      order by s.name limit $5::int`,
+        and ($4::text[] is null or s.owner = any($4)) and ($5::text[] is null or s.external_id = any($5))
+        and ($6::text is null or s.labels::jsonb @> $6::jsonb)
+        and ($7::text is null or s.name > $7)
+      order by s.name limit $8::int`,
 
-    /** The row comes back also when it was Paused before, and then as it was. */
-    pause: `
-      with ${clock},
-      was as materialized (select name, status from ${t.schedules} where name = $2 for update)
-      update ${t.schedules} s set status = 'Paused', revision = s.revision + (was.status <> 'Paused')::int,
-        updated_at = case when was.status = 'Paused' then s.updated_at else clock.now end
-      from clock, was where s.name = was.name returning was.status <> 'Paused' as changed`,
+    findControl: `select key, value, turn::float8 as turn from ${t.controls} where key = $1`,
 
-    resume: `
-      with ${clock}
-      update ${t.schedules} set status = 'Active', revision = revision + 1, next_at = $2::timestamptz(3),
-        updated_at = clock.now
-      from clock where name = $3 and revision = $4::int and status = 'Paused' returning name`,
-
-    delete: `delete from ${t.schedules} where name = $1 returning name`,
-
-    /** At least one row, for the clock. */
-    due: `
-      with ${clock}
-      select clock.now as "clockNow", ${dueColumns("s")}
-      from clock left join ${t.schedules} s
-        on s.status = 'Active' and s.next_at < clock.now + $2::float8 * interval '1 millisecond'
-      order by s.next_at, s.name`,
+    /** One change after the other: each sees what the one before it left. Firing goes on meanwhile. */
+    lockChanges: `select pg_advisory_xact_lock(${t.lockClass}, 0)`,
 
     /**
-     * Moves the cursors that still stand where the caller believes them, and starts the runs of those that moved. Locks the
-     * rows it moves in the order of their names, and passes over those that are locked: whoever holds them is firing or
-     * editing them. Of the others it says how they stand. At least one row, for the clock.
+     * Writes everything if everything stands as the caller saw it. The rows are locked first: one that is being fired is waited
+     * for, and then has another turn.
      */
-    fire: `
+    change: `
       with ${clock},
-      input as materialized (
-        select * from unnest($2::text[], $3::int[], $4::timestamptz(3)[], $5::timestamptz(3)[], $6::text[],
-          $7::timestamptz(3)[], $8::text[]) as i(name, revision, cursor, next_at, owner, last_tick, last_run_id)),
-      candidates as materialized (
-        select s.name, i.next_at, i.owner, i.last_tick, i.last_run_id
-        from ${t.schedules} s join input i on i.name = s.name
-        where s.status = 'Active' and s.revision = i.revision and s.next_at = i.cursor
-          and s.next_at <= (select now from clock)
-        order by s.name for update of s skip locked),
-      moved as (
-        update ${t.schedules} s set next_at = c.next_at, last_tick = coalesce(c.last_tick, s.last_tick),
-          last_run_id = coalesce(c.last_run_id, s.last_run_id)
-        from candidates c where s.name = c.name
-        returning s.name, s.workflow, s.context, c.owner),
-      ticks as materialized (
-        select * from unnest($9::text[], $10::text[], $11::timestamptz(3)[], $12::text[]) with ordinality
-          as k(name, run_id, tick, scheduled_at, n)),
-      started as (
-        ${start(t, "s.owner")}
-        from ticks k join moved s on s.name = k.name, clock
-        order by k.run_id
-        on conflict (id) do nothing
-        returning r.*)
-      select clock.now as "clockNow", i.name as firing, m.name is not null as moved, ${dueColumns("s")},
-        ${runColumns("r")}
-      from clock
-      left join input i on true
-      left join moved m on m.name = i.name
-      left join ${t.schedules} s on m.name is null and s.name = i.name and s.status = 'Active' and s.next_at is not null
-      left join ticks k on k.name = m.name
-      left join started r on r.id = k.run_id and r.schedule = k.name
-      order by k.n`,
-
-    enqueueTicks: `
-      with ${clock},
-      started as (
-        ${start(t, "null::text")}
-        from unnest($3::text[], $4::timestamptz(3)[], $5::text[]) as k(run_id, tick, scheduled_at), ${t.schedules} s, clock
-        where s.name = $2
-        order by k.run_id
-        on conflict (id) do nothing
-        returning r.id)
-      select exists (select from ${t.schedules} where name = $2) as found, array(select id from started) as created`,
-
-    /** Finds the run it started when the answer to that was lost. */
-    trigger: `
-      with ${clock},
-      started as (
-        ${start(t, "$7::text", "coalesce($6::text, s.context)")}
-        from (select $3::text as run_id, $4::timestamptz(3) as tick, $5::text as scheduled_at) k, ${t.schedules} s, clock
-        where s.name = $2
-        on conflict (id) do update set id = excluded.id
-        where r.schedule = excluded.schedule and r.tick = excluded.tick and r.payload = excluded.payload
-        returning r.*)
-      select exists (select from ${t.schedules} where name = $2) as found, ${runColumns("r")}
-      from (values (1)) as one left join started r on true`
+      gone as materialized (select * from ${gone.table(goneFirst, "i")}),
+      written as materialized (select * from ${written.table(writtenFirst, "i")}),
+      controls as materialized (select * from ${controls.table(controlsFirst, "i")}),
+      named as materialized (select name, turn from gone union all select name, turn from written),
+      standing as materialized (
+        select i.turn::bigint as expected, s.turn from (select * from named order by name) i left join lateral (
+          select s.turn from ${t.schedules} s where s.name = i.name offset 0 for update of s) s on true
+        union all
+        select i.turn::bigint, c.turn from (select * from controls order by key) i left join lateral (
+          select c.turn from ${t.controls} c where c.key = i.key offset 0 for update of c) c on true),
+      known as materialized (select exists (select from ${t.audits} where change = $2::text) as made),
+      holds as materialized (
+        select from known where not made
+          and not exists (select from standing where turn is distinct from expected)),
+      deleted as (
+        delete from ${t.schedules} s using gone i, holds where s.name = i.name),
+      updated as (
+        update ${t.schedules} s set ${content.map((column) => `${column} = i.${column}`).join(", ")},
+          turn = ${turn}, updated_at = clock.now
+        from written i, holds, clock where s.name = i.name and i.turn is not null),
+      inserted as (
+        insert into ${t.schedules} (name, ${content.join(", ")}, turn, created_at, updated_at)
+        select i.name, ${content.map((column) => `i.${column}`).join(", ")}, ${turn}, clock.now, clock.now
+        from written i, holds, clock where i.turn is null),
+      scopes as (
+        insert into ${t.overlaps} (key, turn)
+        select overlap, ${turn} from (select distinct i.overlap from written i, holds where i.overlap is not null) o
+        order by overlap on conflict (key) do nothing),
+      controls_deleted as (
+        delete from ${t.controls} c using controls i, holds where c.key = i.key and i.value is null),
+      controls_updated as (
+        update ${t.controls} c set value = i.value, turn = ${turn}
+        from controls i, holds where c.key = i.key and i.turn is not null and i.value is not null),
+      controls_inserted as (
+        insert into ${t.controls} (key, value, turn)
+        select i.key, i.value, ${turn} from controls i, holds where i.turn is null and i.value is not null),
+      recorded as (
+        ${insertEntries(t, `${entries.table(entriesFirst, "i")} cross join holds`)}),
+      audited as (
+        ${insertAudits(t, `${audits.table(auditsFirst, "i")} cross join holds`)})
+      select made, exists (select from holds) as written from known`
   }
 }

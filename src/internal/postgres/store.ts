@@ -5,6 +5,7 @@ import type * as Scope from "effect/Scope"
 import type { InvalidInput, SchemaTooNew, StoreError } from "../../Errors.ts"
 import type { Hint, SystemDb } from "../../SystemDb.ts"
 import { defaultMaxValueBytes, seal } from "../seal.ts"
+import * as BackfillMethods from "./backfillMethods.ts"
 import { compiler, type Written } from "./batch.ts"
 import { type Database, patiently } from "./database.ts"
 import { storeError } from "./errors.ts"
@@ -12,6 +13,7 @@ import type { Fact } from "./facts.ts"
 import * as FiringMethods from "./firingMethods.ts"
 import * as Hints from "./hints.ts"
 import * as LeasedMethods from "./leasedMethods.ts"
+import * as LedgerMethods from "./ledgerMethods.ts"
 import { migrate } from "./migrate.ts"
 import { defaultSchema, tables } from "./names.ts"
 import * as RunMethods from "./runMethods.ts"
@@ -83,6 +85,8 @@ export const make = Effect.fnUntraced(function*(
     ...LeasedMethods.make(db, writer),
     ...WorkerMethods.make(db, session),
     ...ScheduleMethods.make(db),
-    ...FiringMethods.make(db)
+    ...FiringMethods.make(db),
+    ...LedgerMethods.make(db),
+    ...BackfillMethods.make(db)
   }, { maxValueBytes: options.maxValueBytes ?? defaultMaxValueBytes })
 })

@@ -1,15 +1,18 @@
-/** From a schedule as it is written in code to its row, and from a row back to what it says. */
+/** From a schedule as it is written in code to what is stored of it, and from what is stored back to what it says. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type * as Schema from "effect/Schema"
-import * as Cron from "../../Cron.ts"
+import type { CronParseError } from "../../Cron.ts"
 import { InvalidInput, Undecodable } from "../../Errors.ts"
-import type { NewSchedule } from "../../SystemDb.ts"
+import type { ScheduleContent, ScheduleDefinition, ScheduleRow } from "../../SystemDb.ts"
+import * as Timing from "../../Timing.ts"
 import * as Codec from "../codec.ts"
 import * as names from "../names.ts"
-import { nextTick } from "./decide.ts"
+import * as Context from "./context.ts"
+import { type Plan, plan } from "./plan.ts"
 import * as Policies from "./policies.ts"
+import * as State from "./state.ts"
 import { iso } from "./ticks.ts"
 
 /** The part of a workflow that says what its schedules may give it. */
@@ -22,16 +25,19 @@ export interface Target {
 export interface Declared extends Policies.PolicyOptions {
   readonly name: string
   readonly workflow: Target
-  readonly cron: string
-  readonly timeZone: string
+  readonly timing: Timing.Timing
   readonly context: unknown
+  readonly labels?: Readonly<Record<string, string>> | undefined
+  readonly externalId?: string | undefined
 }
 
 /** Run ids are made of the name and up to 51 characters more, and are themselves at most 512 long. */
-const maxNameLength = 460
+const maxNameLength = 400
 
 const epoch = DateTime.makeUnsafe(0)
 const epochText = iso(0)
+
+// ── the context ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
 const isRecord = (value: unknown): value is Record<string, unknown> => typeof value === "object" && value !== null
 
@@ -59,48 +65,138 @@ export const encodePlainContext = (context: unknown): Result.Result<string, Inva
     onFailure: (reason) => new InvalidInput({ field: "context", reason })
   })
 
+type StoredContext = Pick<ScheduleDefinition, "context" | "contextSchema" | "jsonSchema">
+
+const contextOf = (workflow: Target, context: unknown): Result.Result<StoredContext, InvalidInput> =>
+  Result.map(encodeContext(workflow, context), (text) => {
+    const schema = Context.ofPayload(workflow.payload)
+    const described = schema === undefined ? null : Context.describe(schema)
+    return {
+      context: text,
+      contextSchema: described?.identity ?? null,
+      jsonSchema: described?.jsonSchema ?? null
+    }
+  })
+
 /** The context of a row: with a workflow what its payload's schema says, without one plain JSON. */
 export const decodeContext = (
-  name: string,
-  text: string,
+  { context, contextSchema, name }: Pick<ScheduleDefinition, "name" | "context" | "contextSchema">,
   workflow: Target | undefined
 ): Result.Result<unknown, Undecodable> => {
   const undecodable = (reason: unknown) =>
     new Undecodable({ subject: `context of schedule ${name}`, reason: String(reason) })
-  const json = Result.try({ try: () => JSON.parse(text) as unknown, catch: undecodable })
+  const json = Result.try({ try: () => JSON.parse(context) as unknown, catch: undecodable })
   if (Result.isFailure(json) || workflow === undefined) return json
-  return Result.mapBoth(Codec.fromSchema(workflow.payload).decode(`{"scheduledAt":"${epochText}","context":${text}}`), {
+  const identity = contextSchema === null ? "" : `,"contextSchema":${JSON.stringify(contextSchema)}`
+  const payload = `{"scheduledAt":"${epochText}","context":${context}${identity}}`
+  return Result.mapBoth(Codec.fromSchema(workflow.payload).decode(payload), {
     onSuccess: (payload: Record<string, unknown>) => payload["context"],
     onFailure: undecodable
   })
 }
 
-/** The cron of a row. Rows are checked when they are written, but perhaps by another version of this library. */
-export const parseStored = (
-  row: Pick<NewSchedule, "name" | "cron" | "timeZone">
-): Result.Result<Cron.Cron, Undecodable> =>
-  Result.mapError(
-    Cron.parse(row.cron, { timeZone: row.timeZone }),
-    (error) => new Undecodable({ subject: `cron of schedule ${row.name}`, reason: error.message })
+// ── what a row says ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** What a row says about its ticks. */
+export interface Read {
+  readonly name: string
+  readonly timetable: Timing.Timetable
+  readonly policies: Policies.Policies
+  readonly state: State.State
+  readonly plan: Plan
+}
+
+/** Rows are checked when they are written, but perhaps by another version of this library. */
+export const read = (
+  row: Pick<ScheduleRow, "name" | "timing" | "policies" | "state">
+): Result.Result<Read, Undecodable> => {
+  const part = <A>(what: string, result: Result.Result<A, string>): Result.Result<A, Undecodable> =>
+    Result.mapError(result, (reason) => new Undecodable({ subject: `${what} of schedule ${row.name}`, reason }))
+  return Result.map(
+    Result.all({
+      timetable: part("timing", Timing.fromText(row.timing)),
+      policies: part("policies", Policies.decode(row.policies)),
+      state: part("state", State.decode(row.state))
+    }),
+    (read) => ({ ...read, name: row.name, plan: plan(row.name, read.timetable, read.policies) })
   )
+}
+
+// ── what is stored ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 const checkName = (name: string): Effect.Effect<string, InvalidInput> =>
   name.length <= maxNameLength ? names.check("name", name) : Effect.fail(
     new InvalidInput({ field: "name", reason: `must not be longer than ${maxNameLength} characters` })
   )
 
-/** The row of a schedule, with its first tick after `now`; or why there cannot be one. */
-export const toRow = Effect.fnUntraced(function*(
+const byKey = ([a]: readonly [string, string], [b]: readonly [string, string]): number => a < b ? -1 : 1
+
+/** The JSON text of labels, the same for equal ones. */
+export const encodeLabels = (
+  labels: Readonly<Record<string, string>> | undefined
+): Result.Result<string, InvalidInput> => {
+  const entries = Object.entries(labels ?? {}).sort(byKey)
+  const wrong = entries.find(([key, value]) => key.length === 0 || typeof value !== "string")
+  return wrong === undefined
+    ? Result.succeed(JSON.stringify(Object.fromEntries(entries)))
+    : Result.fail(new InvalidInput({ field: `labels.${wrong[0]}`, reason: "must be a string under a name" }))
+}
+
+/** What a declaration says, as it is stored; or why it cannot be. */
+export const toDefinition = Effect.fnUntraced(function*(
   declared: Declared,
-  application: string | null,
-  now: number
-): Effect.fn.Return<NewSchedule, Cron.CronParseError | InvalidInput> {
+  owner: string | null
+): Effect.fn.Return<ScheduleDefinition, CronParseError | InvalidInput> {
   const name = yield* checkName(declared.name)
   const workflow = yield* names.check("workflow", declared.workflow.name)
-  const cron = yield* Effect.fromResult(Cron.parse(declared.cron, { timeZone: declared.timeZone }))
-  const context = yield* Effect.fromResult(encodeContext(declared.workflow, declared.context))
-  const policies = yield* Effect.fromResult(Policies.encode(declared))
-  const { cron: expression, timeZone } = declared
-  const nextAt = nextTick(cron, now)
-  return { name, workflow, cron: expression, timeZone, context, policies, application, nextAt }
+  const timetable = yield* Effect.fromResult(Timing.parse(declared.timing))
+  const policies = yield* Effect.fromResult(Policies.fromOptions(declared))
+  const labels = yield* Effect.fromResult(encodeLabels(declared.labels))
+  const context = yield* Effect.fromResult(contextOf(declared.workflow, declared.context))
+  return {
+    name,
+    workflow,
+    timing: timetable.text,
+    ...context,
+    policies: Policies.encode(policies),
+    overlap: Policies.overlapScope(name, policies),
+    owner,
+    labels,
+    externalId: declared.externalId ?? null
+  }
 })
+
+/** Where a cursor and the look at it stand. */
+export const at = (plan: Plan, nextAt: number | null): Pick<ScheduleContent, "nextAt" | "wakeAt"> => ({
+  nextAt,
+  wakeAt: nextAt === null ? null : plan.dueAt(nextAt)
+})
+
+/** A new schedule: Active, with its first tick after `now`. */
+export const fresh = (definition: ScheduleDefinition, now: number): Result.Result<ScheduleContent, Undecodable> =>
+  Result.map(read({ ...definition, state: "{}" }), ({ plan }) => ({
+    ...definition,
+    status: "Active" as const,
+    revision: 1,
+    ...at(plan, plan.next(now)),
+    waiting: false,
+    state: "{}",
+    pausedAt: null,
+    pauseReason: null,
+    resumeAt: null,
+    note: null
+  }))
+
+/** The part of a row that a change writes. */
+export const contentOf = (row: ScheduleRow): ScheduleContent => {
+  const {
+    createdAt: _,
+    lastRunId: __,
+    lastRunStatus: ___,
+    lastTick: ____,
+    turn: _____,
+    updatedAt: ______,
+    ...content
+  } = row
+  return content
+}

@@ -1,26 +1,25 @@
 /** A schedule's row as people and programs read it. Nothing in a row can keep it, or a list it is in, from being read. */
 import * as DateTime from "effect/DateTime"
-import * as Duration from "effect/Duration"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import { Undecodable } from "../../Errors.ts"
 import type { ScheduleFilter, ScheduleRow } from "../../SystemDb.ts"
+import * as Timing from "../../Timing.ts"
 import type { RunStatus, ScheduleStatus } from "../lifecycle.ts"
 import { decodeContext, type Target } from "./definition.ts"
 import * as Stored from "./policies.ts"
-
-/** What becomes of ticks that did not fire in time. */
-export type CatchUp = "skip" | "latest" | { readonly all: Duration.Duration }
-
-/** A schedule's policies, as they are in force. */
-export interface Policies {
-  readonly missed: CatchUp
-  readonly whilePaused: CatchUp
-  readonly grace: Duration.Duration
-}
+import * as State from "./state.ts"
 
 /**
- * A schedule as it is stored. `cron` and `contextJson` are the stored texts; what has to be decoded is a `Result`.
+ * A schedule's policies, as they are in force. Durations are milliseconds, instants epoch milliseconds; null is "none".
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Policies = Stored.Policies
+
+/**
+ * A schedule as it is stored. What has to be decoded is a `Result`, since another version of the code may have written it.
  *
  * @category models
  * @since 0.1.0
@@ -29,66 +28,95 @@ export interface Info<out C = unknown> {
   readonly name: string
   readonly workflow: string
   readonly status: ScheduleStatus
-  readonly cron: string
+  /** When it ticks, as a person writes it: cron expressions, or words such as `every 90 minutes`. */
+  readonly expression: string
+  /** `UTC` where the timing has no zone. */
   readonly timeZone: string
+  readonly timing: Result.Result<Timing.Timetable, Undecodable>
   readonly context: Result.Result<C, Undecodable>
   readonly contextJson: string
+  /** The JSON Schema of the context; none when it has none. */
+  readonly contextJsonSchema: Option.Option<unknown>
   readonly policies: Result.Result<Policies, Undecodable>
-  /** The application that declared it in code; none when it was created at run time. */
-  readonly application: Option.Option<string>
-  /** The tick it fires next; none while it is Paused, and when its cron names no further one. */
+  readonly labels: Readonly<Record<string, string>>
+  readonly externalId: Option.Option<string>
+  /** What an operator wrote about it. */
+  readonly note: Option.Option<string>
+  /** Who declared it in code; none when it was created at run time. */
+  readonly owner: Option.Option<string>
+  /** The tick it decides next; none while it is Paused, and when it has no further one. */
   readonly nextTick: Option.Option<DateTime.Utc>
-  /** The last tick the scheduler fired; backfilled and triggered runs do not count. */
+  /** The last tick that became a run; backfilled and triggered runs do not count. */
   readonly lastTick: Option.Option<DateTime.Utc>
   readonly lastRunId: Option.Option<string>
   readonly lastRunStatus: Option.Option<RunStatus>
+  readonly pausedAt: Option.Option<DateTime.Utc>
+  readonly pauseReason: Option.Option<string>
+  /** When its pause ends by itself. */
+  readonly pausedUntil: Option.Option<DateTime.Utc>
+  /** Ticks whose start waits for runs to end, oldest first. */
+  readonly buffered: ReadonlyArray<DateTime.Utc>
+  /** How many of the ticks to come an operator has skipped, and which instants. */
+  readonly skipping: { readonly next: number; readonly instants: ReadonlyArray<DateTime.Utc> }
+  /** How many of its runs failed in a row; counted where a policy asks for it. */
+  readonly failures: number
   /** Raised by every change of the definition or the status. */
   readonly revision: number
   readonly createdAt: DateTime.Utc
   readonly updatedAt: DateTime.Utc
 }
 
-const toCatchUp = (rule: Stored.Rule): CatchUp =>
-  typeof rule === "string" ? rule : { all: Duration.millis(rule.allMillis) }
-
-const policies = (row: ScheduleRow): Info["policies"] =>
-  Result.mapBoth(Stored.decode(row.policies), {
-    onSuccess: ({ graceMillis, missed, whilePaused }) => ({
-      missed: toCatchUp(missed),
-      whilePaused: toCatchUp(whilePaused),
-      grace: Duration.millis(graceMillis)
-    }),
-    onFailure: (reason) => new Undecodable({ subject: `policies of schedule ${row.name}`, reason })
-  })
+const undecodable = (what: string, name: string) => (reason: string) =>
+  new Undecodable({ subject: `${what} of schedule ${name}`, reason })
 
 const instant = (millis: number | null): Option.Option<DateTime.Utc> =>
   Option.map(Option.fromNullOr(millis), DateTime.makeUnsafe)
 
+const json = (text: string | null): unknown =>
+  text === null ? undefined : Result.getOrUndefined(Result.try(() => JSON.parse(text) as unknown))
+
 /** Reads a row; with a workflow its context is what that workflow's schema says, without one it is plain JSON. */
-export const fromRow = (row: ScheduleRow, workflow: Target | undefined): Info<any> => ({
-  name: row.name,
-  workflow: row.workflow,
-  status: row.status,
-  cron: row.cron,
-  timeZone: row.timeZone,
-  context: decodeContext(row.name, row.context, workflow),
-  contextJson: row.context,
-  policies: policies(row),
-  application: Option.fromNullOr(row.application),
-  nextTick: row.status === "Active" ? instant(row.nextAt) : Option.none(),
-  lastTick: instant(row.lastTick),
-  lastRunId: Option.fromNullOr(row.lastRunId),
-  lastRunStatus: Option.fromNullOr(row.lastRunStatus),
-  revision: row.revision,
-  createdAt: DateTime.makeUnsafe(row.createdAt),
-  updatedAt: DateTime.makeUnsafe(row.updatedAt)
-})
+export const fromRow = (row: ScheduleRow, workflow: Target | undefined): Info<any> => {
+  const timing = Result.mapError(Timing.fromText(row.timing), undecodable("timing", row.name))
+  const timetable = Result.getOrUndefined(timing)
+  const state = Result.getOrElse(State.decode(row.state), () => State.initial)
+  return {
+    name: row.name,
+    workflow: row.workflow,
+    status: row.status,
+    expression: timetable?.expression ?? row.timing,
+    timeZone: timetable?.timeZone ?? "UTC",
+    timing,
+    context: decodeContext(row, workflow),
+    contextJson: row.context,
+    contextJsonSchema: Option.fromUndefinedOr(json(row.jsonSchema)),
+    policies: Result.mapError(Stored.decode(row.policies), undecodable("policies", row.name)),
+    labels: (json(row.labels) ?? {}) as Info["labels"],
+    externalId: Option.fromNullOr(row.externalId),
+    note: Option.fromNullOr(row.note),
+    owner: Option.fromNullOr(row.owner),
+    nextTick: row.status === "Active" ? instant(row.nextAt) : Option.none(),
+    lastTick: instant(row.lastTick),
+    lastRunId: Option.fromNullOr(row.lastRunId),
+    lastRunStatus: Option.fromNullOr(row.lastRunStatus),
+    pausedAt: instant(row.pausedAt),
+    pauseReason: Option.fromNullOr(row.pauseReason),
+    pausedUntil: instant(row.resumeAt),
+    buffered: state.buffered.map(({ tick }) => DateTime.makeUnsafe(tick)),
+    skipping: { next: state.skipNext, instants: state.skips.map(DateTime.makeUnsafe) },
+    failures: state.failures,
+    revision: row.revision,
+    createdAt: DateTime.makeUnsafe(row.createdAt),
+    updatedAt: DateTime.makeUnsafe(row.updatedAt)
+  }
+}
 
 /** Something with a name, or the name itself. */
 type Named = string | { readonly name: string }
 
 /**
- * Which schedules to list. Values of one field are alternatives; fields are combined with AND. A prefix is literal.
+ * Which schedules to list. Values of one field are alternatives; fields are combined with AND. A prefix is literal; of labels
+ * all must be there.
  *
  * @category models
  * @since 0.1.0
@@ -97,13 +125,19 @@ export interface Filter {
   readonly status?: ScheduleStatus | undefined
   readonly workflow?: Named | ReadonlyArray<Named> | undefined
   readonly namePrefix?: string | ReadonlyArray<string> | undefined
+  readonly owner?: string | ReadonlyArray<string> | undefined
+  readonly externalId?: string | ReadonlyArray<string> | undefined
+  readonly labels?: Readonly<Record<string, string>> | undefined
 }
 
 const many = <A>(values: A | ReadonlyArray<A> | undefined): ReadonlyArray<A> | undefined =>
   values === undefined ? undefined : Array.isArray(values) ? values as ReadonlyArray<A> : [values as A]
 
-export const toFilter = ({ namePrefix, status, workflow }: Filter): ScheduleFilter => ({
+export const toFilter = ({ externalId, labels, namePrefix, owner, status, workflow }: Filter): ScheduleFilter => ({
   status,
   workflow: many<Named>(workflow)?.map((one) => typeof one === "string" ? one : one.name),
-  namePrefix: many(namePrefix)
+  namePrefix: many(namePrefix),
+  owner: many(owner),
+  externalId: many(externalId),
+  labels
 })

@@ -1,38 +1,94 @@
 /** Ticks as the store takes them: their run ids, and batches of them. */
 import * as DateTime from "effect/DateTime"
-import type * as Cron from "../../Cron.ts"
 import type { TickRun } from "../../SystemDb.ts"
-import { nextTick } from "./decide.ts"
+import type { Timetable } from "../../Timing.ts"
+import type { Plan } from "./plan.ts"
+import type { Policies } from "./policies.ts"
 
 /** An instant as ids and payloads write it. */
 export const iso = (millis: number): string => DateTime.formatIso(DateTime.makeUnsafe(millis))
 
-/** The run of a tick: the same id whoever fires or backfills it. */
-export const ofTick = (schedule: string, tick: number): TickRun => {
-  const scheduledAt = iso(tick)
-  return { runId: `sched-${schedule}-${scheduledAt}`, tick, scheduledAt }
+/** The id of a tick's run: the same whoever fires or backfills it. */
+export const runIdOf = (schedule: string, tick: number): string => `sched-${schedule}-${iso(tick)}`
+
+const isoLength = iso(0).length
+
+/** The schedule whose tick or trigger a run is, as far as its id tells; wrong ids tell nothing wrong that matters. */
+export const scheduleOf = (runId: string): string | undefined => {
+  if (!runId.startsWith("sched-")) return undefined
+  const trigger = runId.lastIndexOf("-trigger-")
+  return runId.slice("sched-".length, trigger === -1 ? -(isoLength + 1) : trigger)
 }
 
-/** A run that was asked for by hand. The id is its own, so that any number of them at one instant are that many runs. */
-export const ofTrigger = (schedule: string, at: number, uuid: string): TickRun => ({
-  runId: `sched-${schedule}-trigger-${uuid}`,
-  tick: at,
-  scheduledAt: iso(at)
+/** Why a run of a schedule was started, and the ticks beside its own. */
+export interface Origin {
+  readonly cause: "schedule" | "catch-up" | "backfill" | "trigger"
+  readonly previous: number | null
+  readonly next: number | null
+}
+
+const maxSkipped = 1_000
+
+/** The nearest tick in a direction that no calendar excludes. */
+const neighbour = (
+  timetable: Timetable,
+  from: number,
+  step: (from: number) => number | null
+): number | null => {
+  let tick = step(from)
+  for (let skipped = 0; tick !== null && skipped < maxSkipped && timetable.excluded(tick) !== null; skipped++) {
+    tick = step(tick)
+  }
+  return tick
+}
+
+export const originOf = (plan: Plan, timetable: Timetable, tick: number, cause: Origin["cause"]): string =>
+  JSON.stringify({
+    cause,
+    previous: neighbour(timetable, tick, plan.prev),
+    next: neighbour(timetable, tick, plan.next)
+  })
+
+/** The run of a tick, which it must have begun by its start deadline. */
+export const ofTick = (
+  { name, plan, policies, timetable }: Ticking,
+  tick: number,
+  cause: Origin["cause"]
+): TickRun => ({
+  runId: runIdOf(name, tick),
+  tick,
+  scheduledAt: iso(tick),
+  origin: originOf(plan, timetable, tick, cause),
+  // Nobody waits for what was asked for by hand, and a backfill is late by its nature.
+  startBy: policies.startDeadlineMillis === null || cause === "backfill" || cause === "trigger"
+    ? null
+    : tick + policies.startDeadlineMillis
+})
+
+/** A schedule as far as its ticks become runs. */
+export interface Ticking {
+  readonly name: string
+  readonly plan: Plan
+  readonly policies: Policies
+  readonly timetable: Timetable
+}
+
+/** A run that was asked for by hand. The key is its own, so that any number of them at one instant are that many runs. */
+export const ofTrigger = (ticking: Ticking, at: number, key: string): TickRun => ({
+  ...ofTick(ticking, at, "trigger"),
+  runId: `sched-${ticking.name}-trigger-${key}`
 })
 
 /** The most ticks that one statement enqueues. */
 export const batchSize = 500
 
-/** The runs of the ticks from `from` on and before `to`, in batches; each is built when it is asked for. */
-export function* batches(
-  schedule: string,
-  cron: Cron.Cron,
-  from: number,
-  to: number
-): Generator<ReadonlyArray<TickRun>, void> {
+/** The runs of the ticks from `from` on and before `to` that no calendar excludes, in batches; each is built when asked for. */
+export function* batches(ticking: Ticking, from: number, to: number): Generator<ReadonlyArray<TickRun>, void> {
+  const { plan, timetable } = ticking
   let batch: Array<TickRun> = []
-  for (let tick = nextTick(cron, from - 1); tick !== null && tick < to; tick = nextTick(cron, tick)) {
-    batch.push(ofTick(schedule, tick))
+  for (let tick = plan.next(from - 1); tick !== null && tick < to; tick = plan.next(tick)) {
+    if (timetable.excluded(tick) !== null) continue
+    batch.push(ofTick(ticking, tick, "backfill"))
     if (batch.length < batchSize) continue
     yield batch
     batch = []

@@ -1,8 +1,9 @@
 /** The instants and windows that callers give, as epoch milliseconds. */
 import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import { InvalidInput } from "../../Errors.ts"
+import * as Reading from "../timing/reading.ts"
 
 /**
  * An instant, as anything `DateTime.make` understands.
@@ -30,12 +31,14 @@ export interface Span {
 }
 
 /** The first whole millisecond that is not before the instant. */
-export const millis = (field: string, input: Instant): Effect.Effect<number, InvalidInput> => {
-  const instant = DateTime.make(input)
-  return Option.isSome(instant)
-    ? Effect.succeed(Math.ceil(DateTime.toEpochMillis(instant.value)))
-    : Effect.fail(new InvalidInput({ field, reason: "is not an instant" }))
-}
+export const toMillis = (field: string, input: unknown): Result.Result<number, InvalidInput> =>
+  Result.map(
+    Reading.instant(field, input),
+    () => Math.ceil(DateTime.toEpochMillis(DateTime.makeUnsafe(input as Instant)))
+  )
+
+export const millis = (field: string, input: Instant): Effect.Effect<number, InvalidInput> =>
+  Effect.fromResult(toMillis(field, input))
 
 export const span = Effect.fnUntraced(function*(window: Window): Effect.fn.Return<Span, InvalidInput> {
   const from = yield* millis("from", window.from)

@@ -1,0 +1,148 @@
+/** The statements about what was decided and changed: audits, history, and when to forget them. One round trip each. */
+import * as Lifecycle from "../lifecycle.ts"
+import { literals, type Tables } from "./names.ts"
+import { runColumns } from "./rows.ts"
+
+/** A position as a number: it stays below 2^53. Its parameter, and what stands for none. */
+const position = (parameter: string): string => `coalesce(${parameter}::float8::bigint, 9223372036854775807)`
+
+const auditColumns = `a.position::float8 as "position", a.at as "at", a.schedule as "schedule", a.action as "action",
+      a.actor as "actor", a.source as "source", a.reason as "reason", a.before as "before", a.after as "after"`
+
+/** Of a page `p` that has a whole run or a whole entry in each row. Entries' columns are named apart from runs'. */
+const pageColumns = `${runColumns("(p.run)")}, (p.entry).position::float8 as "position",
+      (p.entry).schedule as "entrySchedule", (p.entry).first_tick as "first", (p.entry).last_tick as "last",
+      (p.entry).ticks as "count", (p.entry).decision as "decision", (p.entry).reason as "entryReason",
+      (p.entry).run_id as "entryRunId", (p.entry).timing as "timing", (p.entry).recorded_at as "recordedAt"`
+
+const ended = `status in (${literals(Lifecycle.finished)})`
+
+/** Nobody is left to take note of the end of a run whose schedule was deleted. */
+const noted = (t: Tables): string => `(not settle or not exists (select from ${t.schedules} where name = schedule))`
+
+/** What a run and an entry are found by, and put in order by, where they are kept. */
+const sources = (t: Tables) => [
+  {
+    table: t.runs,
+    at: "h.tick",
+    key: `('r' || h.id) collate "C"`,
+    tie: "h.id",
+    row: `h as run, null::${t.ledger} as entry`
+  },
+  {
+    table: t.ledger,
+    at: "h.first_tick",
+    key: `('e' || lpad(h.position::text, 19, '0')) collate "C"`,
+    tie: "h.position",
+    row: `null::${t.runs} as run, h as entry`
+  }
+]
+
+/**
+ * Keyset paging over two tables, each by its index and no further than the page goes. A bound that is absent is an infinite
+ * one, so that every bound is a condition on the index; rows of the last instant seen are then told apart by their keys.
+ */
+const history = (t: Tables, newestFirst: boolean): string => {
+  const [order, past, end] = newestFirst ? ["desc", "<", "infinity"] : ["asc", ">", "-infinity"]
+  const pages = sources(t).map(({ at, key, row, table, tie }) => `
+      (select ${at} as at, ${key} as key, ${row} from ${table} h
+      where h.schedule = $1 and ${at} >= coalesce($2::timestamptz(3), '-infinity')
+        and ${at} < coalesce($3::timestamptz(3), 'infinity') and ${at} ${past}= coalesce($4::timestamptz(3), '${end}')
+        and ($4::timestamptz(3) is null or (${at}, ${key}) ${past} ($4::timestamptz(3), $5::text))
+      order by ${at} ${order}, ${tie} ${order} limit $6::int)`)
+  return `
+    select p.at as "at", p.key as "key", ${pageColumns}
+    from (${pages.join(" union all")}) p
+    order by p.at ${order}, p.key ${order} limit $6::int`
+}
+
+const audits = (t: Tables, which: string): string => `
+    select ${auditColumns} from ${t.audits} a
+    where ${which} and a.position < ${position("$1")} order by a.position desc limit $2::int`
+
+/** The schedules that a table has rows of, in order, each found by one look at its index. */
+const schedulesOf = (name: string, table: string): string => `
+      ${name} as (
+        (select schedule from ${table} where schedule is not null order by schedule limit 1)
+        union all
+        select (select schedule from ${table} where schedule > n.schedule order by schedule limit 1)
+        from ${name} n where n.schedule is not null)`
+
+export const statements = (t: Tables) => ({
+  auditsOf: audits(t, "a.schedule = $3::text"),
+  auditsOfAll: audits(t, "a.schedule is null"),
+
+  history: history(t, false),
+  historyBackwards: history(t, true),
+
+  decisions: `
+    select ${pageColumns}
+    from (
+      select r as run, null::${t.ledger} as entry from ${t.runs} r
+      where r.schedule = $1 and r.tick = $2::timestamptz(3)
+      union all
+      select null::${t.runs} as run, begun.entry
+      from (
+        select e as entry, e.last_tick from ${t.ledger} e where e.schedule = $1 and e.first_tick <= $2::timestamptz(3)
+        order by e.first_tick desc, e.position desc limit 100) begun
+      where begun.last_tick >= $2::timestamptz(3)
+    ) p
+    order by (p.run).created_at, (p.run).id, (p.entry).position desc`,
+
+  /**
+   * Looks at indexes from their old ends and stops when it has found enough. What the rows to delete are found by is handed
+   * on as arrays: of those the planner knows that they are short. Of the oldest entries, a few more are looked at than may be
+   * deleted: now and then a clock goes back, and positions do not.
+   */
+  prune: `
+    with recursive ${schedulesOf("with_runs", t.runs)},${schedulesOf("with_entries", t.ledger)},
+    old_runs as (
+      (select id from ${t.runs} where ${ended} and ${noted(t)} and created_at < $1::timestamptz(3)
+        order by created_at, id limit $5::int)
+      union
+      (select r.id
+        from with_runs w
+        cross join lateral (
+          select case when $2::int = 0 then 'infinity' else (
+            select tick from ${t.runs} where schedule = w.schedule and ${ended}
+            order by tick desc offset $2::int - 1 limit 1) end as tick
+          where $2::int = 0 or exists (
+            select from ${t.runs} where schedule = w.schedule order by tick desc offset $2::int limit 1)) oldest_kept
+        cross join lateral (
+          select id from ${t.runs} where schedule = w.schedule and tick < oldest_kept.tick and ${ended} and ${noted(t)}
+          order by tick limit $5::int) r
+        where $2::int is not null
+        limit $5::int)
+      limit $5::int),
+    pruned_runs as (
+      delete from ${t.runs} where id = any (array(select id from old_runs)) returning id),
+    pruned_steps as (
+      delete from ${t.steps} where run_id = any (array(select id from pruned_runs))),
+    old_entries as materialized (
+      (select position from (
+          select position, recorded_at from ${t.ledger} order by position limit greatest($5::int, 1000)) e
+        where recorded_at < $3::timestamptz(3) order by position limit $5::int)
+      union
+      (select e.position
+        from with_entries w
+        cross join lateral (
+          select first_tick, position from ${t.ledger} where schedule = w.schedule
+          order by first_tick desc, position desc offset $4::int limit 1) newest
+        cross join lateral (
+          select position from ${t.ledger}
+          where schedule = w.schedule and (first_tick, position) <= (newest.first_tick, newest.position)
+          order by first_tick, position limit $5::int) e
+        where $4::int is not null
+        limit $5::int)
+      limit $5::int),
+    pruned_entries as (
+      delete from ${t.ledger} where position = any (array(select position from old_entries)) returning 1),
+    old_audits as (
+      select position from (
+        select position, at from ${t.audits} order by position limit greatest($5::int, 1000)) a
+      where at < $3::timestamptz(3) order by position limit $5::int - (select count(*) from old_entries)),
+    pruned_audits as (
+      delete from ${t.audits} where position = any (array(select position from old_audits)) returning 1)
+    select (select count(*)::int from pruned_runs) as runs,
+      (select count(*)::int from pruned_entries) + (select count(*)::int from pruned_audits) as entries`
+})

@@ -1,0 +1,85 @@
+/** The port's methods about the ledger: what was decided, what was changed, and forgetting both. */
+import * as Effect from "effect/Effect"
+import type { Audit, Entry, SystemDb } from "../../SystemDb.ts"
+import { type Database, query } from "./database.ts"
+import { statements } from "./ledger.ts"
+import { instant } from "./parameters.ts"
+import { isRun, type PerhapsRun, toRun } from "./rows.ts"
+
+export type LedgerMethods = Pick<SystemDb["Service"], "listAudits" | "listHistory" | "findDecisions" | "prune">
+
+type AuditRow = Omit<Audit, "at"> & { readonly at: Date }
+
+interface EntryRow {
+  readonly position: number
+  readonly entrySchedule: string
+  readonly first: Date
+  readonly last: Date
+  readonly count: number | null
+  readonly decision: string
+  readonly entryReason: string | null
+  readonly entryRunId: string | null
+  readonly timing: string | null
+  readonly recordedAt: Date
+}
+
+/** A run or an entry, with nothing but nulls for the other. */
+type PageRow = PerhapsRun & (EntryRow | { readonly [K in keyof EntryRow]: null })
+
+const isEntry = <Row extends PageRow>(row: Row): row is Row & EntryRow => row.position !== null
+
+const toEntry = (row: EntryRow): Entry => ({
+  position: row.position,
+  schedule: row.entrySchedule,
+  first: row.first.getTime(),
+  last: row.last.getTime(),
+  count: row.count,
+  decision: row.decision,
+  reason: row.entryReason,
+  runId: row.entryRunId,
+  timing: row.timing,
+  recordedAt: row.recordedAt.getTime()
+})
+
+export const make = (db: Database): LedgerMethods => {
+  const s = statements(db.tables)
+  return {
+    listAudits: Effect.fn("SystemDb.listAudits")(function*(schedule, { after, limit }) {
+      const rows = schedule === null
+        ? yield* query<AuditRow>(db, "listAudits", s.auditsOfAll, [after, limit])
+        : yield* query<AuditRow>(db, "listAudits", s.auditsOf, [after, limit, schedule])
+      return rows.map((row): Audit => ({ ...row, at: row.at.getTime() }))
+    }),
+
+    listHistory: Effect.fn("SystemDb.listHistory")(function*({ from, newestFirst, schedule, to }, { after, limit }) {
+      const rows = yield* query<PageRow & { readonly at: Date; readonly key: string }>(
+        db,
+        "listHistory",
+        newestFirst ? s.historyBackwards : s.history,
+        [schedule, instant(from), instant(to), instant(after?.at ?? null), after?.key ?? null, limit]
+      )
+      return rows.map((row) => ({
+        at: row.at.getTime(),
+        key: row.key,
+        run: isRun(row) ? toRun(row) : null,
+        entry: isEntry(row) ? toEntry(row) : null
+      }))
+    }),
+
+    findDecisions: Effect.fn("SystemDb.findDecisions")(function*(schedule, at) {
+      const rows = yield* query<PageRow>(db, "findDecisions", s.decisions, [schedule, instant(at)])
+      return { runs: rows.filter(isRun).map(toRun), entries: rows.filter(isEntry).map(toEntry) }
+    }),
+
+    prune: Effect.fn("SystemDb.prune")(function*({ entriesBefore, entriesKept, limit, runsBefore, runsKept }) {
+      const [row] = yield* query<{ readonly runs: number; readonly entries: number }>(db, "prune", s.prune, [
+        instant(runsBefore),
+        runsKept,
+        instant(entriesBefore),
+        entriesKept,
+        limit
+      ])
+      return row ?? { runs: 0, entries: 0 }
+    })
+  }
+}
