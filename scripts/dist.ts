@@ -12,7 +12,7 @@ const built = files("dist/**/*.{js,d.ts}")
 
 for (const file of built) {
   const text = read(file)
-  for (const found of text.matchAll(/^(?:import|export)\b[^;"]*"(\.[^"]+)"/gm)) {
+  for (const found of text.matchAll(/^(?:import|export)\b(?:[^;"]*\bfrom)?\s*"(\.[^"]+)"/gm)) {
     const target = join(root, dirname(file), found[1]!)
     const line = lineAt(text, found.index)
     const exists = existsSync(target) || (file.endsWith(".d.ts") && existsSync(target.replace(/(\.js|\.ts)$/, ".d.ts")))

@@ -153,7 +153,7 @@ export interface Hook {
 }
 
 /**
- * What a schedule does when things are not as planned. All of it is stored with the schedule, defaults too.
+ * What a schedule does when things are not as planned, stored with the schedule.
  *
  * @category models
  * @since 0.1.0

@@ -38,8 +38,9 @@ export const skip = (standing: Standing, instant: number): Result.Result<Verdict
   if (state.skips.includes(instant)) return Result.succeed(undefined)
   if (plan.next(instant - 1) !== instant) return refused(`${iso(instant)} is no tick of schedule ${content.name}`)
   if (content.nextAt === null || instant < content.nextAt) return refused(`${iso(instant)} is decided already`)
-  if (state.skips.length >= largest) return refused(`no more than ${largest} ticks can be skipped at a time`)
-  const skips = [...state.skips, instant].sort((a, b) => a - b)
+  // What a pause or a calendar has passed over is not to come any more.
+  const skips = [...state.skips.filter((skip) => skip >= content.nextAt!), instant].sort((a, b) => a - b)
+  if (skips.length > largest) return refused(`no more than ${largest} ticks can be skipped at a time`)
   return Result.succeed(remembered(standing, { skips }, "skip"))
 }
 
