@@ -15,7 +15,7 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import * as Result from "effect/Result"
+import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { BackfillEnded, BackfillNotFound, InvalidInput, type StoreError } from "./Errors.ts"
@@ -25,7 +25,6 @@ import * as names from "./internal/names.ts"
 import * as Counting from "./internal/schedule/backfillPlan.ts"
 import { audits, type Store } from "./internal/schedule/change.ts"
 import * as Commands from "./internal/schedule/commands.ts"
-import * as Contexts from "./internal/schedule/context.ts"
 import * as Definition from "./internal/schedule/definition.ts"
 import { type Context, nameOf, type Ref, subjectOf } from "./internal/schedule/schedule.ts"
 import type { TicksError } from "./internal/schedule/starting.ts"
@@ -178,14 +177,11 @@ const checkConcurrency = (concurrency: number): Effect.Effect<number, InvalidInp
       new InvalidInput({ field: "concurrency", reason: `must be a whole number from 1 to ${maxConcurrency}` })
     )
 
-/** A context given without the code is held against the JSON Schema that the code left. */
 const encodeContext = (schedule: Ref, row: ScheduleRow, context: unknown): Result.Result<string, InvalidInput> => {
   const { workflow } = subjectOf(schedule)
-  if (workflow !== undefined) return Definition.encodeContext(workflow, context)
-  return Result.flatMap(Definition.encodePlainContext(context), (text) => {
-    const reason = row.jsonSchema === null ? undefined : Contexts.fault(row.jsonSchema, JSON.parse(text))
-    return reason === undefined ? Result.succeed(text) : Result.fail(new InvalidInput({ field: "context", reason }))
-  })
+  return workflow === undefined
+    ? Definition.encodeKnownContext(row, context)
+    : Definition.encodeContext(workflow, context)
 }
 
 const saidOf = (backfill: NewBackfill) => ({
@@ -207,9 +203,8 @@ const saidOf = (backfill: NewBackfill) => ({
  * uses: a tick that ran is passed over, and one that was backfilled is not fired again. With `"rerun"` they have ids of the
  * backfill's own. Runs that retention has deleted count as none.
  *
- * Its runs have no start deadline and do not count for the schedule's failures and recoveries. The policy for overlap is not asked
- * before they start; but while they are live they are runs of the schedule, so one that does not let its runs overlap skips, delays
- * or cancels for them.
+ * Its runs have no start deadline and do not count for the schedule's failures and recoveries. They overlap with nothing: neither
+ * do they ask the schedule's policy, nor do they stand in the way of its own runs.
  *
  * Fails:   `InvalidInput` on a window that ends before it begins, on an id that a backfill of another schedule has, and on a
  *          schedule stored with another workflow

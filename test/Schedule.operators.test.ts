@@ -61,12 +61,34 @@ it.effect("a context written under an earlier schema is migrated by the code tha
       yield* Schedule.edit("report", { context: { hours: 3 } })
       const refused = yield* Effect.flip(Schedule.edit("report", { context: { hours: "3" } }))
       assert.strictEqual((refused as { readonly field?: string }).field, "context")
+      const untriggered = yield* Effect.flip(Schedule.trigger("report", { context: { days: 3 } }))
+      assert.strictEqual((untriggered as { readonly field?: string }).field, "context")
       yield* TestClock.adjust("1 hour")
       assert.strictEqual(yield* After.handle("sched-report-2030-01-01T02:00:00.000Z").await, 180)
     }).pipe(Effect.provide(Layer.provideMerge(body, Engine.layer({ name: "app" }))))
   }).pipe(Effect.provide(Memory.layer)))
 
 // ── operators ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+it.effect("a context that the present schema reads is not migrated because its identity is unknown", () =>
+  Effect.gen(function*() {
+    yield* TestClock.setTime(day)
+    const Loose = Schema.Struct({ hours: Schema.Int, unit: Schema.String })
+    const First = Workflow.make("report", { payload: Schedule.Tick(Loose) })
+    const Now = Workflow.make("report", {
+      payload: Schedule.Tick(Schema.Struct({ hours: Schema.Int, unit: Schema.Literals(["days", "none"]) }), {
+        migrations: [Schedule.migration(Old, ({ hours }) => ({ hours, unit: "none" as const }))]
+      }),
+      success: Schema.String
+    })
+    const written = { hours: 1, unit: "days" }
+    yield* Schedule.create(Schedule.make("report", { workflow: First, cron: "0 0 * * * *", context: written }))
+    const body = Now.toLayer(({ context }) => Effect.succeed(context.unit))
+    yield* Effect.gen(function*() {
+      yield* TestClock.adjust("1 hour")
+      assert.strictEqual(yield* Now.handle("sched-report-2030-01-01T01:00:00.000Z").await, "days")
+    }).pipe(Effect.provide(Layer.provideMerge(body, Engine.layer({ name: "app" }))))
+  }).pipe(Effect.provide(Memory.layer)))
 
 it.effect("skipped ticks do not start, and what was asked can be taken back", () =>
   world(({ begun }) =>
@@ -112,6 +134,32 @@ it.effect("of two editors at once one gets the conflict", () =>
       yield* Schedule.edit("hourly", { jitter: "1 minute", note: "see the runbook" })
       const after = yield* info()
       assert.deepStrictEqual([after.expression, after.note], ["0 30 * * * *", Option.some("see the runbook")])
+    })
+  ))
+
+it.effect("an edit of the cron keeps the zone, the rules for clock changes and the exclusions", () =>
+  world(() =>
+    Effect.gen(function*() {
+      const cron = Timing.cron("0 0 6 * * *", { timeZone: "Europe/Berlin", gap: "skip" })
+      yield* Schedule.create({ ...hourly(), timing: Timing.except(cron, { weekdays: ["SUN"] }) })
+      yield* Schedule.edit("hourly", { cron: "0 30 6 * * *" })
+      const [audited] = yield* Schedule.audit("hourly", { limit: 1 })
+      const rest = { timeZone: "Europe/Berlin", gap: "skip", except: { weekdays: ["SUN"] } }
+      assert.deepStrictEqual(audited!.before, { timing: { cron: "0 0 6 * * *", ...rest } })
+      assert.deepStrictEqual(audited!.after, { timing: { cron: "0 30 6 * * *", ...rest } })
+    })
+  ))
+
+it.effect("a pause answers no instant outside of the bounds, and what is to come ends with the last run", () =>
+  world(() =>
+    Effect.gen(function*() {
+      yield* Schedule.create(hourly({ from: day + 2.5 * hour, until: day + 5 * hour, maxRuns: 1 }))
+      assert.deepStrictEqual((yield* Schedule.upcoming("hourly")).map(({ tick }) => hours(tick)), [3])
+      yield* Schedule.pause("hourly")
+      yield* TestClock.adjust("7 hours")
+      yield* Schedule.resume("hourly")
+      assert.deepStrictEqual(yield* answers(9), ["3 Paused", "4 Paused"])
+      assert.strictEqual((yield* Schedule.explain("hourly", day + 8 * hour)).isTick, false)
     })
   ))
 

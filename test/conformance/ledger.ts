@@ -301,12 +301,12 @@ const forgetting = (test: Declare) => {
     "runs of a deleted schedule are pruned although nobody settled them, and are not seen when its name is used again",
     Effect.gen(function*() {
       const { db, drop, fire, name, newSchedule, prune, put, seen, suffixes, tick } = yield* pruning
-      yield* fire("s", { at: 0, ticks: [tick("pruned", 1), tick("kept", 2)], settle: true })
-      for (const suffix of ["pruned", "kept"]) yield* db.cancel(name(suffix), null)
-      assert.deepStrictEqual(yield* prune({ runsKept: 1 }), { runs: 0, entries: 0 })
+      yield* fire("s", { at: 0, ticks: [tick("a", 1), tick("b", 2)], settle: true })
+      for (const suffix of ["a", "b"]) yield* db.cancel(name(suffix), null)
+      const request = { runsBefore: t0 - 10 * day + second, limit: 1 }
+      assert.deepStrictEqual(yield* prune(request), { runs: 0, entries: 0 })
       yield* drop("s")
-      yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(yield* prune({ runsBefore: t0 - 10 * day + second, limit: 1 }), { runs: 1, entries: 0 })
+      assert.deepStrictEqual(yield* prune(request), { runs: 1, entries: 0 })
       const left = yield* suffixes
       assert.strictEqual(left.length, 1)
       yield* put(newSchedule("s"))

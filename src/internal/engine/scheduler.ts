@@ -283,7 +283,9 @@ const publish = Effect.fnUntraced(function*({ missed, now, runs }: Report) {
   }
   for (const { firing, missed: count } of missed) {
     yield* Metric.update(ticksMissed, count)
-    yield* Effect.logWarning(`Schedule ${firing.name} missed ${count} ticks; its policy passes them over`)
+    yield* Effect.logWarning(
+      `Schedule ${firing.name} dropped ${count} tick${count === 1 ? "" : "s"} that came too late`
+    )
   }
 })
 

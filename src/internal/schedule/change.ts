@@ -117,7 +117,8 @@ export const remove = (
   })
 
 /** Stored text as JSON; as it is, when another version wrote something else. */
-const parsed = (text: string): unknown => Result.getOrElse(Result.try(() => JSON.parse(text) as unknown), () => text)
+export const parsed = (text: string): unknown =>
+  Result.getOrElse(Result.try(() => JSON.parse(text) as unknown), () => text)
 
 /** A definition for people and programs to read in an audit. */
 export const definitionOf = (content: ScheduleContent) => ({

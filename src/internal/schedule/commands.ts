@@ -14,7 +14,7 @@ import * as names from "../names.ts"
 import { Registry } from "../registry.ts"
 import * as uuids from "../uuid.ts"
 import { audits, find as findRow, type Store } from "./change.ts"
-import { encodeContext, encodePlainContext, type Read, read, type Target } from "./definition.ts"
+import { encodeContext, encodeKnownContext, type Read, read, type Target } from "./definition.ts"
 import type { Policies } from "./policies.ts"
 import { batches, iso, ofTrigger } from "./ticks.ts"
 import type { Span } from "./window.ts"
@@ -108,7 +108,7 @@ export const trigger = Effect.fnUntraced(function*(
     ? null
     : yield* Effect.fromResult(
       subject.workflow === undefined
-        ? encodePlainContext(request.context)
+        ? encodeKnownContext(row, request.context)
         : encodeContext(subject.workflow, request.context)
     )
   const { startDeadlineMillis, timeoutMillis } = request.overrides

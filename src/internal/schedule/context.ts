@@ -96,26 +96,32 @@ const Written = Schema.Struct({
 
 const text = (value: unknown): string | undefined => value === undefined ? undefined : JSON.stringify(value)
 
-/** Reads a stored context: with the schema that wrote it when that is known, else with the first one that understands it. */
+/**
+ * Reads a stored context: with the schema that wrote it when that is known, else with the first one that understands it, the
+ * present one before earlier ones.
+ */
 const read = (
   context: Schema.Codec<any, any>,
   migrations: ReadonlyArray<Migration<any>>,
   value: unknown,
   identity: string | undefined
 ): Result.Result<unknown, string> => {
-  const present = () => Codec.fromSchema(context).decode(text(value))
-  if (identity === undefined || identity === describe(context)?.identity) {
-    const decoded = present()
-    if (Result.isSuccess(decoded) || identity !== undefined) return decoded
-  }
-  const named = migrations.filter(({ from }) => describe(from)?.identity === identity)
-  for (const { from, migrate } of named.length > 0 ? named : migrations) {
-    const old = Codec.fromSchema(from).decode(text(value))
-    if (Result.isFailure(old)) continue
-    return Result.try({ try: () => migrate(old.success), catch: (error) => `its migration failed: ${String(error)}` })
-  }
-  return present()
+  const known = identity !== undefined && identity !== describe(context)?.identity
+    ? migrations.find(({ from }) => describe(from)?.identity === identity)
+    : undefined
+  if (known !== undefined) return migrated(known, value)
+  const present = Codec.fromSchema(context).decode(text(value))
+  if (Result.isSuccess(present) || identity === describe(context)?.identity) return present
+  const readable = migrations.find(({ from }) => Result.isSuccess(Codec.fromSchema(from).decode(text(value))))
+  return readable === undefined ? present : migrated(readable, value)
 }
+
+const migrated = ({ from, migrate }: Migration<any>, value: unknown): Result.Result<unknown, string> =>
+  Result.flatMap(
+    Codec.fromSchema(from).decode(text(value)),
+    (old) =>
+      Result.try({ try: () => migrate(old) as unknown, catch: (error) => `its migration failed: ${String(error)}` })
+  )
 
 const withMigrations = (context: Schema.Codec<any, any>, migrations: ReadonlyArray<Migration<any>>) => {
   const codec = Codec.fromSchema(context)

@@ -58,12 +58,21 @@ export const encodeContext = (workflow: Target, context: unknown): Result.Result
   return Result.succeed(JSON.stringify(value["context"] ?? null))
 }
 
-/** A context given to a schedule that is known by name alone: plain JSON. */
-export const encodePlainContext = (context: unknown): Result.Result<string, InvalidInput> =>
-  Result.mapBoth(Codec.plainJson().encode(context), {
-    onSuccess: (text) => text ?? "null",
-    onFailure: (reason) => new InvalidInput({ field: "context", reason })
+/**
+ * A context given to a schedule that is known by name alone: plain JSON, which is held against the JSON Schema that the code left
+ * with the schedule.
+ */
+export const encodeKnownContext = (
+  { jsonSchema }: Pick<ScheduleDefinition, "jsonSchema">,
+  context: unknown
+): Result.Result<string, InvalidInput> => {
+  const invalid = (reason: string) => new InvalidInput({ field: "context", reason })
+  return Result.flatMap(Result.mapError(Codec.plainJson().encode(context), invalid), (encoded) => {
+    const text = encoded ?? "null"
+    const reason = jsonSchema === null ? undefined : Context.fault(jsonSchema, JSON.parse(text))
+    return reason === undefined ? Result.succeed(text) : Result.fail(invalid(reason))
   })
+}
 
 type StoredContext = Pick<ScheduleDefinition, "context" | "contextSchema" | "jsonSchema">
 

@@ -1,7 +1,7 @@
 /** Edits: what was declared about a schedule is replaced, by an operator or by a list that is applied. */
 import * as Result from "effect/Result"
 import type { ScheduleContent, ScheduleDefinition } from "../../SystemDb.ts"
-import { revised, type Standing, type Verdict } from "./change.ts"
+import { parsed, revised, type Standing, type Verdict } from "./change.ts"
 import { at, read } from "./definition.ts"
 import { Ledger } from "./ledger.ts"
 
@@ -27,6 +27,12 @@ const fields: ReadonlyArray<Exclude<FieldChange["field"], "note">> = [
   "externalId",
   "owner"
 ]
+
+const asJson: ReadonlyArray<FieldChange["field"]> = ["timing", "context", "policies", "labels"]
+
+/** A field as an audit says it: JSON as what it is. */
+const spoken = (field: FieldChange["field"], value: string | null): unknown =>
+  value !== null && asJson.includes(field) ? parsed(value) : value
 
 /** What is different, by field. A context written by another schema is another one, also when its text is the same. */
 export const differences = (before: ScheduleDefinition, after: ScheduleDefinition): ReadonlyArray<FieldChange> =>
@@ -73,7 +79,7 @@ export const replace = (
     content: changed,
     entries: ledger.entries(standing.timetable.text),
     action,
-    before: Object.fromEntries(noted.map(({ before, field }) => [field, before])),
-    after: Object.fromEntries(noted.map(({ after, field }) => [field, after]))
+    before: Object.fromEntries(noted.map(({ before, field }) => [field, spoken(field, before)])),
+    after: Object.fromEntries(noted.map(({ after, field }) => [field, spoken(field, after)]))
   }
 }

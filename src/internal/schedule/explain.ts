@@ -122,15 +122,17 @@ const sentence = (decision: Decision): string => {
 const obstacle = (
   row: ScheduleRow,
   { plan, state, timetable }: Read,
+  freeze: Control | null,
   tick: number,
   ahead: number
 ): string | undefined => {
   const excluded = timetable.excluded(tick)
   if (excluded !== null) return `excluded: ${excluded}`
   if (state.skips.includes(tick) || ahead < state.skipNext) return "skipped by an operator"
-  if (row.status === "Active") return undefined
-  if (row.resumeAt === null || plan.dueAt(tick) < row.resumeAt) return "the schedule is paused"
-  return undefined
+  if (row.status === "Paused" && (row.resumeAt === null || plan.dueAt(tick) < row.resumeAt)) {
+    return "the schedule is paused"
+  }
+  return Freeze.on(freeze) === undefined ? undefined : "all schedules are frozen"
 }
 
 /** The next ticks that are not decided, in order. */
@@ -142,15 +144,18 @@ export const upcoming = Effect.fnUntraced(function*(
   const row = yield* find(db, name)
   const schedule = yield* Effect.fromResult(read(row))
   const now = yield* db.now
-  const { plan, timetable } = schedule
+  const freeze = Option.getOrNull(yield* db.findControl(Freeze.key))
+  const { plan, policies, state, timetable } = schedule
+  let left = policies.maxRuns === null ? Infinity : policies.maxRuns - state.started - state.buffered.length
   const ticks: Array<Upcoming> = []
   // What fell in a pause is decided when it ends, and is not to come.
   let tick = row.nextAt === null || row.nextAt > now || row.status === "Active" ? row.nextAt : plan.next(now)
   let counted = 0
-  while (tick !== null && ticks.length < count) {
-    const skipped = obstacle(row, schedule, tick, counted)
+  while (tick !== null && ticks.length < count && left > 0) {
+    const skipped = obstacle(row, schedule, freeze, tick, counted)
+    if (skipped === undefined) left--
     // Those that a calendar excludes do not count as skipped.
-    if (timetable.excluded(tick) === null && !schedule.state.skips.includes(tick)) counted++
+    if (timetable.excluded(tick) === null && !state.skips.includes(tick)) counted++
     ticks.push({
       tick: DateTime.makeUnsafe(tick),
       startsAt: DateTime.makeUnsafe(plan.dueAt(tick)),
@@ -177,13 +182,13 @@ const undecided = (row: ScheduleRow, schedule: Read, instant: number, now: numbe
     return `It is no tick of this schedule${near.length === 0 ? "" : `: ${near.join(", ")}`}.`
   }
   if (state.buffered.some(({ tick }) => tick === instant)) return "It waits for live runs to end, and starts then."
+  if (row.nextAt === null && instant > now) return "The schedule has ended: it starts no further run."
   if (row.nextAt === null || instant < row.nextAt) {
     return instant < row.createdAt
       ? "It came before the schedule was created."
       : "Nothing is recorded about it: its record was pruned, or it was no tick when it came."
   }
-  const frozen = Freeze.on(freeze) === undefined ? undefined : "all schedules are frozen"
-  const reason = obstacle(row, schedule, instant, Infinity) ?? frozen
+  const reason = obstacle(row, schedule, freeze, instant, Infinity)
   const due = plan.dueAt(instant)
   if (reason !== undefined) return `It is not decided yet; as things stand it does not start: ${reason}.`
   return due > now

@@ -60,18 +60,17 @@ export class Ledger {
   }
 
   /**
-   * A pause is one entry over its whole time, `to` not included, however many ticks fell in it. Ticks that waited for an answer
-   * when it began are passed over too.
+   * A pause is one entry, however many ticks fell in it: from the first of them to the last before `to`. Ticks that waited for an
+   * answer when it began are passed over too.
    */
   addPause(plan: Plan, cursor: number | null, from: number, to: number): void {
     // A schedule that has ended has no ticks that a pause could keep from starting.
     if (cursor === null) return
     this.addPassedOver(plan, cursor, from, "Paused")
-    // A tick at the very beginning may have been decided before the pause came.
-    const first = cursor > from ? from + 1 : from
-    if (first < to) {
-      this.#entries.push({ decision: "Paused", reason: null, runId: null, first, last: to - 1, count: null })
-    }
+    const first = plan.next(Math.max(cursor, from) - 1)
+    const last = plan.prev(to)
+    if (first === null || last === null || last < first) return
+    this.#entries.push({ decision: "Paused", reason: null, runId: null, first, last, count: null })
   }
 
   /** The ticks from the cursor on and before `to`, counted as far as that costs little. */

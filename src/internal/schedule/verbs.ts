@@ -17,8 +17,7 @@ import { type ScheduleDefinition, SystemDb } from "../../SystemDb.ts"
 import * as Timing from "../../Timing.ts"
 import { CurrentOperator } from "./actor.ts"
 import { change, remove as removeRow, type Standing, type Verdict } from "./change.ts"
-import * as Contexts from "./context.ts"
-import { encodeLabels, encodePlainContext, toDefinition } from "./definition.ts"
+import { encodeKnownContext, encodeLabels, toDefinition } from "./definition.ts"
 import { replace } from "./editing.ts"
 import * as Freezing from "./freeze.ts"
 import type { Filter } from "./info.ts"
@@ -328,7 +327,7 @@ export const dropBuffered: (
  * @since 0.1.0
  */
 export interface Edit<R extends Ref = Ref> extends Policies.PolicyChanges {
-  /** A cron expression in the time zone it had, if it had one; for another zone give a `timing`. */
+  /** A cron expression in place of what it had; its time zone, its rules for clock changes and its exclusions stay. */
   readonly cron?: string | undefined
   readonly timing?: Timing.Timing | undefined
   readonly context?: Context<R> | undefined
@@ -338,6 +337,11 @@ export interface Edit<R extends Ref = Ref> extends Policies.PolicyChanges {
   readonly note?: string | null | undefined
 }
 
+const withCron = ({ text }: Timing.Timetable, cron: string): Timing.Timing => {
+  const { except, ...base } = JSON.parse(text) as Timing.Timing
+  return { ...("cron" in base ? { ...base, cron } : { cron }), ...except !== undefined && { except } } as Timing.Timing
+}
+
 const timingOf = (
   { timetable }: Pick<Standing, "timetable">,
   edit: Edit
@@ -345,20 +349,11 @@ const timingOf = (
   if (edit.timing !== undefined && edit.cron !== undefined) {
     return Result.fail(new InvalidInput({ field: "timing", reason: "cannot be given together with cron" }))
   }
-  const timing = edit.timing ?? (edit.cron === undefined
-    ? undefined
-    : { cron: edit.cron, timeZone: timetable.timeZone } as Timing.Timing)
+  const timing = edit.timing ?? (edit.cron === undefined ? undefined : withCron(timetable, edit.cron))
   return timing === undefined
     ? Result.succeed(timetable.text)
     : Result.map(Timing.parse(timing), ({ text }) => text)
 }
-
-/** A context given by somebody without the code is held against the JSON Schema that the code left. */
-const plainContext = (definition: ScheduleDefinition, context: unknown): Result.Result<string, InvalidInput> =>
-  Result.flatMap(encodePlainContext(context), (text) => {
-    const reason = definition.jsonSchema === null ? undefined : Contexts.fault(definition.jsonSchema, JSON.parse(text))
-    return reason === undefined ? Result.succeed(text) : Result.fail(new InvalidInput({ field: "context", reason }))
-  })
 
 const edited = (
   standing: Standing,
@@ -372,7 +367,7 @@ const edited = (
       timing: timingOf(standing, edit),
       policies: Policies.merge(standing.policies, edit),
       labels: edit.labels === undefined ? Result.succeed(content.labels) : encodeLabels(edit.labels),
-      context: given ? plainContext(content, edit.context) : Result.succeed(typed?.context ?? content.context)
+      context: given ? encodeKnownContext(content, edit.context) : Result.succeed(typed?.context ?? content.context)
     }),
     ({ context, labels, policies, timing }) => ({
       name: content.name,
