@@ -64,7 +64,7 @@ NodeRuntime.runMain(Effect.provide(program, App))
 // 05:00 Paused
 // 06:00 Started
 // 06:00-06:00 Started, 1 tick
-// 03:50-05:49 Paused, not counted
+// 04:00-05:00 Paused, not counted
 // 03:00-03:00 Excluded, 1 tick
 // 02:00-02:00 Overlapped, 1 tick
 // 01:00-01:00 Started, 1 tick

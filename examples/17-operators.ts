@@ -66,4 +66,4 @@ NodeRuntime.runMain(Effect.provide(program, Memory.layer.pipe(Layer.provideMerge
 // mia: skip {"skipNext":1,"skips":["1970-01-01T03:00:00.000Z"]}
 // mia: pause {"status":"Paused","reason":null,"until":null}
 // mia: resume {"status":"Active","reason":null,"until":null}
-// mia: edit {"timing":"{\"cron\":\"0 30 * * * *\"}","note":"on the half hour"}
+// mia: edit {"timing":{"cron":"0 30 * * * *"},"note":"on the half hour"}
