@@ -6,7 +6,13 @@ import type { Plan } from "./plan.ts"
 import type { Policies } from "./policies.ts"
 
 /** An instant as ids and payloads write it. */
-export const iso = (millis: number): string => DateTime.formatIso(DateTime.makeUnsafe(millis))
+export const iso = (millis: number): string => {
+  if (millis !== last.millis) last = { millis, text: DateTime.formatIso(DateTime.makeUnsafe(millis)) }
+  return last.text
+}
+
+/** Schedules that are due together mostly have the same tick. */
+let last = { millis: 0, text: DateTime.formatIso(DateTime.makeUnsafe(0)) }
 
 /** The id of a tick's run: the same whoever fires or backfills it. */
 export const runIdOf = (schedule: string, tick: number): string => `sched-${schedule}-${iso(tick)}`
