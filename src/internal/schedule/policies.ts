@@ -269,6 +269,16 @@ const hook = (field: string) => (input: Hook): Result.Result<string, InvalidInpu
     ? Result.succeed(input.name)
     : invalid(field, "must be a workflow")
 
+/** Refuses policies that contradict each other. */
+const consistent = (policies: Policies): Result.Result<Policies, InvalidInput> => {
+  const { from, jitterMillis, startDeadlineMillis, until } = policies
+  if (from !== null && until !== null && until < from) return invalid("until", "lies before from")
+  if (startDeadlineMillis !== null && startDeadlineMillis < jitterMillis) {
+    return invalid("startDeadline", "must not be shorter than jitter, which would drop most ticks")
+  }
+  return Result.succeed(policies)
+}
+
 /** The policies that the options state, and the defaults of the others. */
 export const fromOptions = (options: PolicyOptions): Result.Result<Policies, InvalidInput> =>
   Result.flatMap(
@@ -294,10 +304,7 @@ export const fromOptions = (options: PolicyOptions): Result.Result<Policies, Inv
       onRecovered: optional(options.onRecovered, hook("onRecovered")),
       heartbeat: optional(options.heartbeat, url)
     }),
-    (policies): Result.Result<Policies, InvalidInput> =>
-      policies.from !== null && policies.until !== null && policies.until < policies.from
-        ? invalid("until", "lies before from")
-        : Result.succeed(policies)
+    consistent
   )
 
 /** The JSON text of policies. What has its default is left out: every firing writes the schedule's row anew, and short ones faster. */
@@ -334,9 +341,6 @@ export const merge = (policies: Policies, changes: PolicyChanges): Result.Result
   const options = Object.fromEntries(given.map((option) => [option, changes[option] ?? undefined])) as PolicyOptions
   return Result.flatMap(fromOptions(options), (read) => {
     const replaced = Object.fromEntries(given.map((option) => [stored[option], read[stored[option]]]))
-    const merged: Policies = { ...policies, ...replaced }
-    return merged.from !== null && merged.until !== null && merged.until < merged.from
-      ? invalid("until", "lies before from")
-      : Result.succeed(merged)
+    return consistent({ ...policies, ...replaced })
   })
 }

@@ -1,6 +1,7 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Event } from "../../../src/internal/schedule/events.ts"
@@ -91,14 +92,23 @@ describe("options", () => {
         catchUp: { mode: "all", window: Duration.infinity },
         grace: 0,
         jitter: Duration.micros(1n),
-        startDeadline: 0
+        startDeadline: Duration.micros(999n)
       })
       assert.deepStrictEqual([catchUp.windowMillis, graceMillis, jitterMillis, startDeadlineMillis], [
         Number.MAX_SAFE_INTEGER,
         0,
         1,
-        0
+        1
       ])
+      assert.strictEqual(read({ startDeadline: 0 }).startDeadlineMillis, 0)
+    }))
+
+  it.effect("that contradict each other are refused", () =>
+    Effect.sync(() => {
+      const refused = Result.getFailure(fromOptions({ jitter: "1 minute", startDeadline: "30 seconds" }))
+      assert.strictEqual(Option.getOrThrow(refused).field, "startDeadline")
+      const edited = Result.getFailure(merge(read({ startDeadline: "30 seconds" }), { jitter: "1 minute" }))
+      assert.strictEqual(Option.getOrThrow(edited).field, "startDeadline")
     }))
 
   const bad: ReadonlyArray<readonly [field: string, option: keyof PolicyOptions, ...values: ReadonlyArray<unknown>]> = [
