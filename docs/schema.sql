@@ -187,3 +187,16 @@ create table "effect_durable".backfills (
 create index backfills_active on "effect_durable".backfills (created_at, id) where status = 'Active';
 
 create index backfills_newest on "effect_durable".backfills (created_at desc, id desc);
+
+-- version 3: suspects, handed-back runs and the runs that others rely on
+
+alter table "effect_durable".runs add column deaths int not null default 0, add column isolated boolean not null default false,
+      add column handbacks int not null default 0;
+
+create table "effect_durable".links (
+      run_id text collate "C" not null,
+      parent text collate "C" not null,
+      primary key (run_id, parent)
+    );
+
+create index links_by_parent on "effect_durable".links (parent);

@@ -11,11 +11,24 @@ import * as Schema from "effect/Schema"
 import { BackfillStatus, RunStatus } from "./internal/lifecycle.ts"
 
 /**
- * The store did not do what was asked, because of the store and not because of the request.
+ * What becomes of a run when the store fails in the middle of it.
+ *
+ * - `AskAgain`: the error passes (connections, restarts, locks, serialization); its worker asks again for as long as it takes.
+ * - `HandBack`: nobody knows whether it passes (disk, internal errors, permissions); the run is handed back and tried later.
+ * - `Fail`: what is to be written can never be stored; only this is the run's own failure.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Fate = "AskAgain" | "HandBack" | "Fail"
+
+/**
+ * The store did not do what was asked.
  *
  * `retryable` is true for lost connections, restarts, deadlocks and serialization failures: asking again can succeed.
  * Workers retry those by themselves for as long as it takes; calls you make yourself are retried for a bounded time
- * and then fail with this error.
+ * and then fail with this error. `refused` is true where the request is at fault: the store will never take this value. All
+ * else is trouble of the store that may or may not pass.
  *
  * @category errors
  * @since 0.1.0
@@ -23,9 +36,15 @@ import { BackfillStatus, RunStatus } from "./internal/lifecycle.ts"
 export class StoreError extends Schema.TaggedError<StoreError>("effect-durable/StoreError")("StoreError", {
   method: Schema.String,
   retryable: Schema.Boolean,
+  refused: Schema.optionalKey(Schema.Boolean),
   detail: Schema.String,
   cause: Schema.optionalKey(Schema.Defect())
 }) {
+  /** What becomes of a run that meets it. */
+  get fate(): Fate {
+    return this.retryable ? "AskAgain" : this.refused === true ? "Fail" : "HandBack"
+  }
+
   override get message(): string {
     return `SystemDb.${this.method} failed: ${this.detail}${this.retryable ? " (asking again can help)" : ""}`
   }

@@ -21,6 +21,12 @@ export interface Run {
   readonly epoch: number
   /** 1, and one more for each worker that died while it owned the run. */
   readonly attempt: number
+  /** How many workers in a row died while they owned the run and had recorded nothing new of it. */
+  readonly deaths: number
+  /** Whether its worker executes nothing else meanwhile: it was the suspect of too many deaths. Only while Running. */
+  readonly isolated: boolean
+  /** How often in a row it was handed back because of an error of the store that nobody understands. */
+  readonly handbacks: number
   /** From when a worker may claim the run; only while Enqueued or Suspended. */
   readonly wakeAt: number | null
   /** When the run times out; set when it is first claimed. */
@@ -36,7 +42,7 @@ export interface Run {
   readonly startBy: number | null
   /** The backfill that started it. */
   readonly backfill: string | null
-  /** Why it was cancelled. */
+  /** Why it was cancelled or, as long as it has not ended, why it was handed back last. */
   readonly reason: string | null
   readonly parent: string | null
   readonly createdAt: number
@@ -106,7 +112,8 @@ export interface StepId {
  * @since 0.1.0
  */
 export interface StepRecord extends StepId {
-  readonly kind: "Step" | "Transaction" | "Sleep" | "Value" | "Undo"
+  /** A Failure is why the run fails, recorded before its undo steps begin; there is at most one. */
+  readonly kind: "Step" | "Transaction" | "Sleep" | "Value" | "Undo" | "Failure"
   /** How many attempts were made. */
   readonly attempts: number
   /** JSON text: an array with the outcome of every attempt that failed, or null when none did. */

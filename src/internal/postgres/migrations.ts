@@ -189,4 +189,21 @@ const ledger: Migration = {
   ]
 }
 
-export const migrations: ReadonlyArray<Migration> = [foundation, ledger]
+const resilience: Migration = {
+  version: 3,
+  name: "suspects, handed-back runs and the runs that others rely on",
+  breaking: false,
+  statements: (t) => [
+    `alter table ${t.runs} add column deaths int not null default 0, add column isolated boolean not null default false,
+      add column handbacks int not null default 0`,
+    // Runs that a body started under an id that existed: as long as the one lives, the other is kept.
+    `create table ${t.links} (
+      run_id text collate "C" not null,
+      parent text collate "C" not null,
+      primary key (run_id, parent)
+    )`,
+    `create index links_by_parent on ${t.links} (parent)`
+  ]
+}
+
+export const migrations: ReadonlyArray<Migration> = [foundation, ledger, resilience]

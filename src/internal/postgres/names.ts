@@ -17,6 +17,7 @@ export interface Tables {
   readonly ledger: string
   readonly audits: string
   readonly backfills: string
+  readonly links: string
   /** The sequence that turns are drawn from. */
   readonly turns: string
   readonly migrations: string
@@ -61,6 +62,7 @@ export const tables = (name: string): Effect.Effect<Tables, InvalidInput> => {
     ledger: `${schema}.ledger`,
     audits: `${schema}.audits`,
     backfills: `${schema}.backfills`,
+    links: `${schema}.links`,
     turns: `${schema}.turns`,
     migrations: `${schema}.migrations`,
     channel: `effect_durable_${name}`,
