@@ -16,7 +16,7 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import type { DatabaseSync } from "node:sqlite"
-import { type EmbeddedNotStarted, type Engine, notStarted, start, stop } from "./pgliteEngine.ts"
+import { EmbeddedNotStarted, type Engine, notStarted, start, stop } from "./pgliteEngine.ts"
 
 /** The data folder is open already: in another process, or in this one. Nothing was touched. */
 export class DataFolderInUse
@@ -152,6 +152,25 @@ const create = Effect.fnUntraced(function*(dataDir: string, folder: string) {
   })
 })
 
+/** What every database has. Without the first of them PGlite would make a new one over the data. */
+const parts = ["PG_VERSION", "global/pg_control", "base", "pg_wal"]
+
+/** Whether there is a database. A folder with data in it that is none is damaged, and left as it is for people to mend. */
+const present = (folder: string, dataDir: string): Effect.Effect<boolean, EmbeddedNotStarted> =>
+  Effect.flatMap(
+    Effect.try({
+      try: () => Fs.existsSync(folder) && Fs.readdirSync(folder).length > 0,
+      catch: notStarted(dataDir)
+    }),
+    (filled) => {
+      const missing = filled ? parts.filter((part) => !Fs.existsSync(Path.join(folder, part))) : []
+      if (missing.length === 0) return Effect.succeed(filled)
+      const reason = `${folder} has data in it but is not a whole database, for it lacks ${missing.join(", ")}; ` +
+        "nothing was touched. Put back what is missing, or move the folder away to begin anew."
+      return Effect.fail(new EmbeddedNotStarted({ dataDir, reason }))
+    }
+  )
+
 /** Opens the database in the folder, creating both as needed, for this process alone. */
 export const openFolder = Effect.fnUntraced(function*(dataDir: string) {
   const absolute = Path.resolve(dataDir)
@@ -159,7 +178,8 @@ export const openFolder = Effect.fnUntraced(function*(dataDir: string) {
   yield* Effect.try({ try: () => Fs.mkdirSync(absolute, { recursive: true }), catch: notStarted(absolute) })
   yield* lock(absolute)
   return yield* Effect.acquireRelease(
-    Effect.suspend(() => Fs.existsSync(folder) ? Effect.void : create(absolute, folder)).pipe(
+    present(folder, absolute).pipe(
+      Effect.flatMap((there) => there ? Effect.void : create(absolute, folder)),
       Effect.andThen(startIn(folder, absolute))
     ),
     stop

@@ -203,6 +203,32 @@ layer(Made.layer, live)("a data folder", (it) => {
       assert.deepStrictEqual(Fs.readdirSync(folder).sort(), ["lock", "pgdata"])
     }).pipe(Effect.scoped), 60_000)
 
+  it.effect.each(["PG_VERSION", "global/pg_control", "base", "pg_wal"])(
+    "that lacks %s is refused and left as it is, so that nothing is lost once it is put back",
+    (part) =>
+      Effect.gen(function*() {
+        const dataDir = yield* madeFolder
+        yield* use(dataDir, query("create table kept as select 1 as n"))
+        const lost = Path.join(dataDir, "pgdata", part)
+        const elsewhere = Path.join(yield* tempFolder, "part")
+        Fs.renameSync(lost, elsewhere)
+        const left = () => Fs.readdirSync(Path.join(dataDir, "pgdata"), { recursive: true }).sort()
+        const before = left()
+        const error = yield* Effect.flip(use(dataDir, query("select 1")))
+        assert.include(error.message, `lacks ${part}`)
+        assert.deepStrictEqual(left(), before)
+        Fs.renameSync(elsewhere, lost)
+        assert.deepStrictEqual(yield* use(dataDir, query("select n from kept")), [{ n: 1 }])
+      })
+  )
+
+  it.effect("that is empty where the database belongs gets one", () =>
+    Effect.gen(function*() {
+      const dataDir = yield* tempFolder
+      Fs.mkdirSync(Path.join(dataDir, "pgdata"))
+      assert.deepStrictEqual(yield* use(dataDir, query("select 1 as n")), [{ n: 1 }])
+    }))
+
   it.effect("that cannot be used is refused with the reason, and is free again", () =>
     Effect.gen(function*() {
       const folder = yield* tempFolder

@@ -1,6 +1,7 @@
 /** How an engine behaves, with every default in one place. */
 import * as Duration from "effect/Duration"
 import { InvalidInput } from "../../Errors.ts"
+import * as names from "../names.ts"
 
 export interface Options {
   /** The application's name. Schedules declared in code belong to it; workers' ids begin with it. */
@@ -74,8 +75,28 @@ export interface Kept {
   readonly intervalMillis: number
 }
 
-const millis = (input: Duration.Input | undefined, otherwise: number): number =>
-  input === undefined ? otherwise : Duration.toMillis(Duration.fromInputUnsafe(input))
+/** A slip here would execute nothing, or keep an idle process busy, without a word: it stops the engine before it starts. */
+const refuse = (field: string, reason: string): never => {
+  throw new InvalidInput({ field, reason })
+}
+
+/** A database counts no further; for what is counted here that is without end. */
+const endless = 2 ** 31 - 1
+
+const count = (field: string, value: number | undefined, otherwise: number): number =>
+  value === undefined || value === Infinity || (Number.isSafeInteger(value) && value >= 1)
+    ? Math.min(endless, value ?? otherwise)
+    : refuse(field, `must be a whole number from 1 up, and is ${value}`)
+
+const millis = (field: string, input: Duration.Input | undefined, otherwise: number, least: 0 | 1 = 1): number => {
+  const given = input === undefined ? otherwise : Duration.toMillis(Duration.fromInputUnsafe(input))
+  return given >= least ? given : refuse(field, `must be at least ${least} millisecond${least === 1 ? "" : "s"} long`)
+}
+
+const named = (name: string): string => {
+  const fault = names.fault(name)
+  return fault === undefined ? name : refuse("name", fault)
+}
 
 /** A store nobody else can reach changes only by our own hand, so there polling is a safety net and can be rare. */
 const alone = 60
@@ -104,17 +125,17 @@ const kept = ({ interval, ledger = {}, runs = {} }: Retention): Kept | null => {
 }
 
 export const settings = (options: Options, exclusive: boolean): Settings => {
-  const leaseMillis = millis(options.lease, 10_000) * (exclusive && options.lease === undefined ? alone : 1)
+  const leaseMillis = millis("lease", options.lease, 10_000) * (exclusive && options.lease === undefined ? alone : 1)
   const rare = exclusive ? alone : 1
   return {
-    name: options.name,
-    concurrency: options.concurrency ?? 1000,
+    name: named(options.name),
+    concurrency: count("concurrency", options.concurrency, 1000),
     leaseMillis,
-    pulseMillis: millis(options.pulseInterval, Math.min(1_000, leaseMillis / 4) * rare),
-    pollMillis: millis(options.pollInterval, 1_000 * rare),
-    graceMillis: millis(options.grace, 3_000),
-    suspendAfterMillis: millis(options.suspendAfter, 10_000),
-    maxAttempts: options.maxAttempts ?? 20,
+    pulseMillis: millis("pulseInterval", options.pulseInterval, Math.min(1_000, leaseMillis / 4) * rare),
+    pollMillis: millis("pollInterval", options.pollInterval, 1_000 * rare),
+    graceMillis: millis("grace", options.grace, 3_000, 0),
+    suspendAfterMillis: millis("suspendAfter", options.suspendAfter, 10_000, 0),
+    maxAttempts: count("maxAttempts", options.maxAttempts, 20),
     kept: options.retention === undefined ? null : kept(options.retention)
   }
 }
