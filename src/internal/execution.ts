@@ -9,6 +9,8 @@ import { NonDeterminism, StoreError, type ValueTooLarge } from "../Errors.ts"
 import type { ClaimedRun, Lease, NewStepRecord, StepId, StepRecord, SystemDb } from "../SystemDb.ts"
 import { isBare } from "./identity.ts"
 import { Occurrences } from "./occurrences.ts"
+import { isSuccess } from "./outcome.ts"
+import { Turns } from "./turns.ts"
 
 /**
  * Why an execution was ended before its body did. After `TimedOut` and `Refused` (it is not deterministic) the run has failed;
@@ -32,6 +34,8 @@ export interface Host {
 export interface Undo {
   readonly name: string
   readonly effect: (cause: Cause.Cause<unknown>) => Effect.Effect<unknown, unknown>
+  /** Of the record of the step it undoes, when it was there before this execution. */
+  readonly place?: number | undefined
 }
 
 /** Under what name the reason is recorded why a run fails. */
@@ -76,6 +80,7 @@ export class Execution {
   body: Fiber.Fiber<unknown, unknown> | undefined = undefined
   readonly #recorded = new Map<string, StepRecord>()
   readonly #occurrences = new Occurrences()
+  readonly #turns: Turns
   /** Records that the body has not come to yet. */
   #ahead = 0
   #deadline: number | null
@@ -100,13 +105,12 @@ export class Execution {
     this.lease = lease
     this.host = host
     this.#deadline = claimed.run.deadline
+    const ofBody = claimed.steps.filter(({ kind }) => kind !== "Undo" && kind !== "Failure")
+    this.#turns = new Turns(ofBody)
+    this.#ahead = ofBody.length
     for (const step of claimed.steps) {
-      if (step.kind === "Failure") {
-        this.failure = step.outcome ?? undefined
-        continue
-      }
-      this.#recorded.set(label(step), step)
-      if (step.kind !== "Undo") this.#ahead++
+      if (step.kind === "Failure") this.failure = step.outcome ?? undefined
+      else this.#recorded.set(label(step), step)
     }
     this.bareNames = claimed.steps.some(isBare)
     // A run that has failed is past any deadline.
@@ -225,7 +229,34 @@ export class Execution {
     this.#recorded.delete(label(id))
     if (kind !== "Undo") this.#ahead--
     this.#looks = 0
+    this.#turns.ask(record)
     return record
+  }
+
+  /** Gives a record back, in its turn among those of the branches beside it. */
+  inTurn<A, E, R>(
+    fiber: Fiber.Fiber<unknown, unknown>,
+    record: StepRecord,
+    give: () => Effect.Effect<A, E, R>
+  ): Effect.Effect<A, E, R> {
+    const undoing = this.failure !== undefined
+    const now = () => {
+      this.#looks = 0
+      this.#turns.take(record)
+      return give()
+    }
+    const mayEndOthers = undoing || fiber !== this.body || (record.outcome !== null && !isSuccess(record.outcome))
+    return this.#turns.isDue(record) && !(mayEndOthers && this.#turns.pending)
+      ? now()
+      : Effect.andThen(this.#turns.wait(record, undoing), Effect.suspend(now))
+  }
+
+  /** Registers an undo step: after those of the records before this one, as when it happened. */
+  register(undo: Undo, record: StepRecord | undefined): void {
+    const place = record === undefined ? undefined : this.#turns.placeOf(record)
+    let index = this.undo.length
+    while (place !== undefined && index > 0 && (this.undo[index - 1]!.place ?? -1) > place) index--
+    this.undo.splice(index, 0, { ...undo, place })
   }
 
   /** Fails the run, so that no handler and no race hides it. An undo step fails alone. */

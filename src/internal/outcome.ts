@@ -41,6 +41,9 @@ export const stringify = (outcome: Outcome): string => {
 
 const successHead = `{"_tag":"Success","value":`
 
+/** Whether the JSON text of an outcome is that of a success. */
+export const isSuccess = (text: string): boolean => text.startsWith(`{"_tag":"Success"`)
+
 /** The outcome of its JSON text. A success, the common case, is not parsed twice. */
 export const parse = (text: string): Outcome => {
   if (text.startsWith(successHead)) return { _tag: "Success", value: text.slice(successHead.length, -1) }

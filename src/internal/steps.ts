@@ -43,6 +43,9 @@ export interface Step {
   readonly undos: ReadonlyArray<UndoStep>
 }
 
+/** Registers what undoes a success; with its record, when that was there before. */
+type Succeeded = (value: any, record?: StepRecord) => void
+
 /** What the effects are that are steps as they stand, for who adds something to be undone with. */
 const steps = new WeakMap<Effect.Effect<any, any, any>, Step>()
 
@@ -74,15 +77,34 @@ const perform = (
   id: StepId,
   options: Erased,
   live: Live,
-  succeeded: (value: any) => void = () => {}
+  succeeded: Succeeded = () => {}
 ): Effect.Effect<any, any, any> => {
   const record = execution.recorded(id, kind)
-  if (record !== undefined && record.outcome !== null) {
-    const replay = replayed(execution, record, record.outcome, options)
-    // At once: an interruption could come before the next operation.
-    if (Exit.isExit(replay) && Exit.isSuccess(replay)) succeeded(replay.value)
-    return replay
+  if (record === undefined) return begin(execution, fiber, kind, id, options, live, succeeded, undefined)
+  if (record.outcome === null) {
+    return execution.inTurn(
+      fiber,
+      record,
+      () => begin(execution, fiber, kind, id, options, live, succeeded, record)
+    )
   }
+  const replay = replayed(execution, record, record.outcome, options)
+  // At once, and not in its turn: the branch may be ended before.
+  if (Exit.isExit(replay) && Exit.isSuccess(replay)) succeeded(replay.value, record)
+  return execution.inTurn(fiber, record, () => replay)
+}
+
+/** Goes on with a step that has no outcome. */
+const begin = (
+  execution: Execution,
+  fiber: Fiber.Fiber<unknown, unknown>,
+  kind: StepRecord["kind"],
+  id: StepId,
+  options: Erased,
+  live: Live,
+  succeeded: Succeeded,
+  open: StepRecord | undefined
+): Effect.Effect<any, any, any> => {
   const timeout = timeoutOf(id.name, options)
   const step: Attempts.Attempts<any, any> = {
     id,
@@ -93,7 +115,7 @@ const perform = (
     retry: options.retry,
     succeeded
   }
-  return Effect.withSpan(live(execution, fiber, step, record), `Step.${id.name}`, {
+  return Effect.withSpan(live(execution, fiber, step, open), `Step.${id.name}`, {
     attributes: { "run.id": execution.run.id }
   })
 }
@@ -107,14 +129,15 @@ const identifyUndo = (
   execution: Execution,
   fiber: Fiber.Fiber<unknown, unknown>,
   { name, options, undo }: UndoStep
-): (value: any) => void => {
+): Succeeded => {
   timeoutOf(name, options)
   const id = identify(execution, fiber, name, options.key)
-  return (value) =>
+  return (value, record) =>
     Undo.register(
       execution,
       fiber,
       id,
+      record,
       (cause) => undo(value, cause),
       (fiber, effect) => perform(execution, fiber, "Undo", id, options, attempted(effect))
     )
@@ -126,8 +149,8 @@ export const make = (step: Step): Effect.Effect<any, any, any> => {
     Effect.withFiber((fiber) => {
       const registers = step.undos.map((undo) => identifyUndo(execution, fiber, undo))
       const id = identify(execution, fiber, step.name, step.options.key)
-      return perform(execution, fiber, step.kind, id, step.options, step.live, (value) => {
-        for (const register of registers) register(value)
+      return perform(execution, fiber, step.kind, id, step.options, step.live, (value, record) => {
+        for (const register of registers) register(value, record)
       })
     })
   )

@@ -5,7 +5,7 @@ import * as Effect from "effect/Effect"
 import type * as Fiber from "effect/Fiber"
 import * as Result from "effect/Result"
 import { RunTimedOut, Undecodable } from "../Errors.ts"
-import type { StepId } from "../SystemDb.ts"
+import type { StepId, StepRecord } from "../SystemDb.ts"
 import type { Codec } from "./codec.ts"
 import type { Execution } from "./execution.ts"
 import { bounded } from "./ids.ts"
@@ -32,11 +32,15 @@ export const causeOf = <E>(runId: string, outcome: Outcome.Outcome, error: Codec
   }
 }
 
-/** Registers an undo step, with what the body has at hand where the step stands. `perform` runs an effect as that step. */
+/**
+ * Registers an undo step, with what the body has at hand where the step stands. `record` is that of the step when it was there
+ * before; `perform` runs an effect as the undo step.
+ */
 export const register = (
   execution: Execution,
   fiber: Fiber.Fiber<unknown, unknown>,
   id: StepId,
+  record: StepRecord | undefined,
   undo: (cause: Cause.Cause<unknown>) => Effect.Effect<unknown, unknown, any>,
   perform: (
     fiber: Fiber.Fiber<unknown, unknown>,
@@ -44,12 +48,10 @@ export const register = (
   ) => Effect.Effect<unknown, unknown, any>
 ): void => {
   const context = fiber.context as Context.Context<any>
-  execution.undo.push({
-    name: id.name,
-    effect: (cause) => {
-      const effect = Effect.asVoid(Effect.suspend(() => undo(cause)))
-      // The body's scope has closed by the time this runs, so it gets one of its own.
-      return Effect.provideContext(Effect.scoped(Effect.withFiber((fiber) => perform(fiber, effect))), context)
-    }
-  })
+  const effect = (cause: Cause.Cause<unknown>) => {
+    const effect = Effect.asVoid(Effect.suspend(() => undo(cause)))
+    // The body's scope has closed by the time this runs, so it gets one of its own.
+    return Effect.provideContext(Effect.scoped(Effect.withFiber((fiber) => perform(fiber, effect))), context)
+  }
+  execution.register({ name: id.name, effect }, record)
 }
