@@ -254,9 +254,10 @@ export class Execution {
   /** Registers an undo step: after those of the records before this one, as when it happened. */
   register(undo: Undo, record: StepRecord | undefined): void {
     const place = record === undefined ? undefined : this.#turns.placeOf(record)
-    let index = this.undo.length
-    while (place !== undefined && index > 0 && (this.undo[index - 1]!.place ?? -1) > place) index--
-    this.undo.splice(index, 0, { ...undo, place })
+    const last = place === undefined
+      ? this.undo.length - 1
+      : this.undo.findLastIndex((other) => other.place === undefined || other.place <= place)
+    this.undo.splice(last + 1, 0, { ...undo, place })
   }
 
   /** Fails the run, so that no handler and no race hides it. An undo step fails alone. */
