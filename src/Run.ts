@@ -57,7 +57,10 @@ export interface Handle<A, E> {
    * are recorded stay recorded. Refused when the run has ended already.
    */
   readonly cancel: Effect.Effect<void, RunNotFound | IllegalTransition | StoreError, SystemDb>
-  /** Every step recorded so far, with attempts and errors, in the order they were recorded. */
+  /**
+   * Every step recorded so far, with attempts and errors, in the order they were recorded. Of the errors of a step that was retried
+   * often the first three and the last five are kept. The reason for which a run is undone is among them, as `Workflow.failure`.
+   */
   readonly steps: Effect.Effect<ReadonlyArray<StepRecord>, StoreError, SystemDb>
 }
 

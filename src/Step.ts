@@ -59,7 +59,8 @@ export interface Undoable<A, R> {
  * The options of a step that may be retried.
  *
  * `retry` is one of Effect's schedules, see also {@link backoff}: typed failures and timeouts are retried, defects are not;
- * attempts, their errors and the waits survive restarts. `timeout` bounds each attempt.
+ * attempts, their errors and the waits survive restarts; of many errors the first and the last are kept. `timeout` bounds each
+ * attempt; an infinite one is none.
  *
  * @category models
  * @since 0.1.0
