@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
 import * as Run from "../src/Run.ts"
@@ -30,6 +31,27 @@ const interruptible = () => {
     )
   return { log, note, noting }
 }
+
+describe("what no store could keep", () => {
+  it.effect("is refused as a reason to cancel, which then does nothing; no run is found by it", () =>
+    Effect.gen(function*() {
+      const { find, run } = yield* single(Layer.empty)
+      yield* run(Workflow.make("waiting").start(undefined, { runId: "r" }))
+      for (const odd of ["why\0not", "\ud800"]) {
+        const error = yield* Effect.flip(run(Run.cancel("r", { reason: odd })))
+        assert(error._tag === "InvalidInput")
+        assert.strictEqual(error.field, "reason")
+        assert.isTrue(Option.isNone(yield* run(Run.get(odd))))
+        const handle = Workflow.make("waiting").handle(odd)
+        for (const asked of [handle.info, handle.status, handle.await, handle.cancel] as const) {
+          assert.strictEqual((yield* Effect.flip(run(Effect.asVoid(asked as typeof handle.info))))._tag, "RunNotFound")
+        }
+        assert.deepStrictEqual(yield* run(handle.steps), [])
+        assert.deepStrictEqual(yield* run(Run.list({ workflow: [odd] })), [])
+      }
+      assert.strictEqual((yield* find("r")).status, "Enqueued")
+    }))
+})
 
 describe("cancelling a run", () => {
   it.effect("that is in a step interrupts it now; finalizers run, handlers do not, and nothing is recorded", () =>

@@ -101,6 +101,48 @@ describe("a step that is retried", () => {
       assert.deepStrictEqual([step?.attempts, step?.startedAt, errorsOf(step?.errors)], [5, 0, [1, 2, 3, 4]])
     }))
 
+  it.effect("goes on where it was after a crash although most of its errors were dropped or are only described", () =>
+    Effect.gen(function*() {
+      const { node, steps } = yield* cluster()
+      const at: Array<number> = []
+      const effect = Effect.gen(function*() {
+        at.push(yield* Clock.currentTimeMillis)
+        const attempt = yield* Step.attempt
+        return attempt < 25 ? yield* Effect.fail({ _tag: "Busy", attempt, why: "x".repeat(20_000) }) : attempt
+      })
+      const retry = EffectSchedule.exponential("1 second", 1.1).pipe(EffectSchedule.upTo({ times: 30 }))
+      const bodies = Flow.toLayer(() => Effect.orDie(Step.run("call", effect, { retry })))
+      const first = yield* node({ bodies, suspendAfter: "1 hour" })
+      const handle = yield* first.run(Flow.start(undefined, { runId: "r" }))
+      yield* elapse("1 minute", 600)
+      yield* first.crash
+      const before = at.length
+      assert.isAbove(before, 15)
+      const second = yield* node({ bodies, suspendAfter: "1 hour" })
+      assert.strictEqual(yield* inTime(second.run(handle.await), "100 millis"), 25)
+      const waits = at.slice(1).map((time, index) => time - at[index]!)
+      for (const [index, wait] of waits.entries()) {
+        assert.closeTo(wait, 1000 * 1.1 ** index, 300, `the wait after attempt ${index + 1}`)
+      }
+      const [step] = yield* steps("r")
+      assert.strictEqual(step?.attempts, 25)
+      assert.lengthOf(JSON.parse(step.errors!) as ReadonlyArray<unknown>, 8)
+      assert.isBelow(step.errors!.length, 20_000)
+    }))
+
+  it.effect("is not failed by its errors, however small the store's limit is", () =>
+    Effect.gen(function*() {
+      const { node } = yield* cluster({ maxValueBytes: 100 })
+      const call = Effect.flatMap(
+        Step.attempt,
+        (attempt) => attempt < 20 ? Effect.fail("x".repeat(90)) : Effect.succeed(attempt)
+      )
+      const { run } = yield* node({
+        bodies: Flow.toLayer(() => Effect.orDie(Step.run("call", call, { retry: EffectSchedule.spaced("1 second") })))
+      })
+      assert.strictEqual(yield* inTime(run(Flow.execute())), 20)
+    }))
+
   it.effect("does not get its retries anew after a crash", () =>
     Effect.gen(function*() {
       const { node } = yield* cluster()

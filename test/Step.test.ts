@@ -181,13 +181,49 @@ describe("a step", () => {
     Effect.gen(function*() {
       let ran = 0
       const effect = Effect.sync(() => void ran++)
-      for (const name of ["", "a\0b", "x".repeat(513)]) {
-        assert.include(defectOf((yield* executed(Step.run(name, effect))).exit), "must not")
+      for (const name of ["", "a\0b", "\udc00", "x".repeat(513), "\u4e2d".repeat(171), "Workflow.mine"]) {
+        assert.include(defectOf((yield* executed(Step.run(name, effect))).exit), "step")
       }
-      for (const key of ["a\0b", "x".repeat(513), "\ud800"]) {
+      for (const key of ["a\0b", "x".repeat(513), "\u4e2d".repeat(171), "\ud800"]) {
         assert.include(defectOf((yield* executed(Step.run("step", effect, { key }))).exit), "must")
+        const sleeping = yield* executed(Effect.andThen(Workflow.sleep("1 second", { key }), effect))
+        assert.include(defectOf(sleeping.exit), "must")
+        const undoing = Step.run("step", effect).pipe(Step.withUndo("undo", () => Effect.void, { key }))
+        assert.include(defectOf((yield* executed(undoing)).exit), "must")
+      }
+      for (const undoName of ["", "a\0b", "Workflow.mine"]) {
+        const undoing = Step.run("step", effect, { undoName, undo: () => Effect.void })
+        assert.include(defectOf((yield* executed(undoing)).exit), "step")
       }
       assert.strictEqual(ran, 0)
+    }))
+
+  it.effect("of the longest name may have an undo step that is named after it", () =>
+    Effect.gen(function*() {
+      const names = ["a", "b"].map((end) => "\u4e2d".repeat(170) + end)
+      const { exit, steps } = yield* executed(Effect.andThen(
+        Effect.forEach(names, (name) => Step.run(name, Effect.void, { undo: () => Effect.void })),
+        Effect.fail("no")
+      ))
+      assert.isTrue(Exit.isFailure(exit))
+      const undone = steps.filter(({ kind }) => kind === "Undo").map(({ name }) => name)
+      assert.strictEqual(new Set(undone).size, 2)
+      for (const name of undone) {
+        assert.isTrue(name.startsWith("undo \u4e2d") && name.isWellFormed())
+        assert.isAtMost(Buffer.byteLength(name), 512)
+      }
+    }))
+
+  it.effect("with a timeout that cannot be one is refused before its effect runs, and an infinite one is none", () =>
+    Effect.gen(function*() {
+      let ran = 0
+      const effect = Effect.andThen(Effect.sleep("1 day"), Effect.sync(() => ++ran))
+      for (const timeout of [-1, Number.NaN, "-Infinity", 8.64e15] as const) {
+        assert.include(defectOf((yield* executed(Step.run("s", effect, { timeout }))).exit), "timeout of step s")
+      }
+      assert.strictEqual(ran, 0)
+      const { run } = yield* single(Flow.toLayer(() => Effect.orDie(Step.run("s", effect, { timeout: "Infinity" }))))
+      assert.strictEqual(yield* inTime(run(Flow.execute()), "1 hour"), 1)
     }))
 
   it.effect("knows the number of its attempt, which is 0 outside of a step", () =>

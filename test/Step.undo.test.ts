@@ -1,11 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
+import type * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as EffectSchedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
+import { RunTimedOut } from "../src/Errors.ts"
 import * as Step from "../src/Step.ts"
 import * as Workflow from "../src/Workflow.ts"
-import { cluster, elapse, eventually, flush, inTime, single, whileTimePasses } from "./support/engine.ts"
+import { cluster, elapse, flush, inTime, single, whileTimePasses } from "./support/engine.ts"
 
 class Declined extends Schema.TaggedError<Declined>("test/Declined")("Declined", {}) {}
 
@@ -39,6 +41,7 @@ describe("undo steps", () => {
       assert.deepStrictEqual((yield* steps("r")).map(({ kind, name }) => [kind, name]), [
         ["Step", "book"],
         ["Step", "charge"],
+        ["Failure", "Workflow.failure"],
         ["Undo", "undo charge"],
         ["Undo", "undo book"]
       ])
@@ -329,9 +332,9 @@ describe("undo steps", () => {
       assert.deepStrictEqual(log, ["acquired", "used", "released"])
     }))
 
-  it.effect("have run when a run is refused because it succeeds on replay", () =>
+  it.effect("go on after a crash although the body would succeed now, and the run ends with the failure that started them", () =>
     Effect.gen(function*() {
-      const { find, node } = yield* cluster()
+      const { node } = yield* cluster()
       const { log, step } = journal()
       let fails = true
       const bodies = Order.toLayer(() =>
@@ -349,9 +352,9 @@ describe("undo steps", () => {
       yield* first.crash
       const second = yield* node({ bodies })
       const exit = yield* whileTimePasses(second.run(handle.await))
-      assert.include(String(Exit.isFailure(exit) && exit.cause), "undo steps have begun")
+      assert(Exit.isFailure(exit) && exit.cause.reasons[0]?._tag === "Fail")
+      assert.instanceOf(exit.cause.reasons[0].error, Declined)
       assert.deepStrictEqual(log, ["one", "two", "undo two", "undo one", "undo one"])
-      assert.strictEqual((yield* eventually(find("r"), ({ status }) => status !== "Running")).status, "Failed")
     }))
 
   it.effect("are not skipped for a step whose record was being written when the deadline came", () =>
@@ -365,5 +368,118 @@ describe("undo steps", () => {
       assert.include(String(Exit.isFailure(exit) && exit.cause), "did not end within its timeout")
       assert.deepStrictEqual(log, ["one", "undo one"])
       assert.isDefined(yield* inTime(only.run(handle.steps)))
+    }))
+
+  it.effect("said with the step are named after it, under its key, and are told why the run fails, also after a crash", () =>
+    Effect.gen(function*() {
+      const { node, steps } = yield* cluster()
+      const told: Array<readonly [string, Cause.Cause<unknown>]> = []
+      let dies = true
+      const step = (name: string, options: { readonly key?: string; readonly undoName?: string }) =>
+        Step.run(name, Effect.succeed(name), {
+          ...options,
+          undo: (value, cause) =>
+            Effect.suspend(() => {
+              told.push([value, cause])
+              return dies && value === "one" ? Effect.never : Effect.void
+            })
+        })
+      const bodies = Order.toLayer(() =>
+        Effect.gen(function*() {
+          yield* step("one", { key: "k" })
+          yield* step("two", { undoName: "give back" })
+          return yield* new Declined()
+        })
+      )
+      const first = yield* node({ bodies })
+      const handle = yield* first.run(Order.start(undefined, { runId: "r" }))
+      yield* elapse("1 second")
+      yield* first.crash
+      dies = false
+      const second = yield* node({ bodies })
+      yield* whileTimePasses(second.run(handle.await))
+      assert.deepStrictEqual(told.map(([value]) => value), ["two", "one", "one"])
+      for (const [, cause] of told) {
+        assert(cause.reasons[0]?._tag === "Fail")
+        assert.instanceOf(cause.reasons[0].error, Declined)
+      }
+      assert.deepStrictEqual((yield* steps("r")).map(({ key, kind, name }) => [kind, name, key]), [
+        ["Step", "one", "k"],
+        ["Step", "two", ""],
+        ["Failure", "Workflow.failure", ""],
+        ["Undo", "give back", ""],
+        ["Undo", "undo one", "k"]
+      ])
+    }))
+
+  it.effect("are told that the run timed out, or with what it died", () =>
+    Effect.gen(function*() {
+      const told: Array<Cause.Cause<unknown>> = []
+      const undo = (_: void, cause: Cause.Cause<unknown>) => Effect.sync(() => void told.push(cause))
+      const { run } = yield* single(Order.toLayer(() =>
+        Step.run("one", Effect.void, { undo }).pipe(
+          Effect.andThen(Workflow.current),
+          Effect.flatMap(({ id }) => id === "late" ? Effect.never : Effect.die(new RangeError("boom")))
+        )
+      ))
+      yield* whileTimePasses(run(Order.execute(undefined, { runId: "late", timeout: "5 seconds" })))
+      yield* whileTimePasses(run(Order.execute(undefined, { runId: "dead" })))
+      const [late, dead] = told.map(({ reasons }) => reasons[0])
+      assert(late?._tag === "Fail" && dead?._tag === "Die")
+      assert.instanceOf(late.error, RunTimedOut)
+      assert.strictEqual((dead.defect as Error).message, "boom")
+    }))
+
+  it.effect("of a step are several when several are said, and run in reverse order", () =>
+    Effect.gen(function*() {
+      const { log, note } = journal()
+      const { run } = yield* single(Order.toLayer(() =>
+        Step.run("one", Effect.void, { undo: () => note("first") }).pipe(
+          Step.withUndo("second", () => note("second")),
+          Step.withUndo("third", () => note("third")),
+          Effect.andThen(new Declined())
+        )
+      ))
+      yield* whileTimePasses(run(Order.execute()))
+      assert.deepStrictEqual(log, ["third", "second", "first"])
+    }))
+
+  it.effect("of something that is no step are registered once it has succeeded", () =>
+    Effect.gen(function*() {
+      const { log, note } = journal()
+      const { run } = yield* single(Order.toLayer(() =>
+        Effect.all([Step.run("one", Effect.succeed(1)), Step.run("two", Effect.succeed(2))]).pipe(
+          Step.withUndo("both", ([one, two]) => note(`undo ${one} and ${two}`)),
+          Effect.andThen(new Declined())
+        )
+      ))
+      yield* whileTimePasses(run(Order.execute()))
+      assert.deepStrictEqual(log, ["undo 1 and 2"])
+    }))
+
+  it.effect("do not start a child that the run had not started when it failed", () =>
+    Effect.gen(function*() {
+      const Child = Workflow.make("child")
+      const { db, node } = yield* cluster()
+      let fails = true
+      const { log, step } = journal()
+      const bodies = Order.toLayer(() =>
+        Effect.gen(function*() {
+          yield* Effect.orDie(Child.start())
+          yield* step("one", Effect.suspend(() => fails ? Effect.never : Effect.void))
+          if (fails) return yield* new Declined()
+          yield* Effect.orDie(Child.start())
+          return ""
+        })
+      )
+      const first = yield* node({ bodies })
+      const handle = yield* first.run(Order.start())
+      yield* elapse("1 second")
+      yield* first.crash
+      fails = false
+      const second = yield* node({ bodies })
+      yield* whileTimePasses(second.run(handle.await))
+      assert.deepStrictEqual(log, ["one", "undo one", "undo one"])
+      assert.lengthOf(yield* db.listRuns({ workflow: ["child"] }, { limit: 10, after: null }), 1)
     }))
 })

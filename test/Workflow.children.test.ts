@@ -17,6 +17,28 @@ const children = (db: { readonly listRuns: (...args: any) => Effect.Effect<Reado
   )
 
 describe("a run started by a body", () => {
+  it.effect("has an id that fits, however long its parent's is, and is found again on replay", () =>
+    Effect.gen(function*() {
+      const { db, run } = yield* single(Layer.mergeAll(
+        Child.toLayer((n) => Effect.succeed(n)),
+        Parent.toLayer(() =>
+          Effect.gen(function*() {
+            const results = yield* Effect.forEach([1, 2], (n) => Child.execute(n))
+            yield* Workflow.sleep("1 hour")
+            return results
+          }).pipe(Effect.orDie)
+        )
+      ))
+      const runId = "\u4e2d".repeat(170)
+      assert.deepStrictEqual(yield* inTime(run(Parent.execute(undefined, { runId })), "1 minute"), [1, 2])
+      const started = yield* children(db)
+      assert.lengthOf(started, 2)
+      for (const { id } of started) {
+        assert.isTrue(id.startsWith("\u4e2d".repeat(150)) && id.isWellFormed())
+        assert.isAtMost(Buffer.byteLength(id), 512)
+      }
+    }))
+
   it.effect("has an id derived from its parent's, and knows its parent; a replay does not start a second one", () =>
     Effect.gen(function*() {
       let ran = 0

@@ -1,7 +1,13 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
+import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Layer from "effect/Layer"
+import * as Logger from "effect/Logger"
+import * as Metric from "effect/Metric"
+import { recordsUnreached } from "../src/internal/telemetry.ts"
 import * as Step from "../src/Step.ts"
 import * as Workflow from "../src/Workflow.ts"
 import { cluster, elapse, inTime, single, whileTimePasses } from "./support/engine.ts"
@@ -161,13 +167,16 @@ describe("concurrent branches that share a name are refused", () => {
       })))
 
   it.effect("for durable sleeps", () =>
-    refused("sleep", () => Effect.all([Workflow.sleep("1 second"), Workflow.sleep("2 seconds")], { concurrency: 2 })))
+    refused(
+      "Workflow.sleep",
+      () => Effect.all([Workflow.sleep("1 second"), Workflow.sleep("2 seconds")], { concurrency: 2 })
+    ))
 
   it.effect("for times and ids, which are to be taken before the branches fork", () =>
     Effect.gen(function*() {
-      yield* refused("now", () =>
+      yield* refused("Workflow.now", () =>
         Effect.all([Workflow.now, Workflow.now], { concurrency: 2 }), "before the branches fork")
-      yield* refused("uuid", () =>
+      yield* refused("Workflow.uuid", () =>
         Effect.all([Workflow.uuid, Workflow.uuid], { concurrency: 2 }), "before the branches fork")
     }))
 
@@ -207,10 +216,11 @@ describe("a body that changed under a run", () => {
     Effect.gen(function*() {
       const { node } = yield* cluster()
       const before = Flow.toLayer(() =>
-        Effect.andThen(Step.run("sleep", Effect.void), Workflow.sleep("1 hour", { key: "k" }))
+        Effect.andThen(Step.run("one", Effect.void), Workflow.sleep("1 hour", { key: "k" }))
       )
+      const transaction = Step.transaction("one", Effect.void) as Effect.Effect<void, never, any>
       const after = Flow.toLayer(() =>
-        Effect.andThen(Workflow.sleep("1 second"), Workflow.sleep("1 hour", { key: "k" }))
+        Effect.andThen(transaction as typeof Workflow.uuid, Workflow.sleep("1 hour", { key: "k" }))
       )
       const first = yield* node({ bodies: before })
       const handle = yield* first.run(Flow.start(undefined, { runId: "r" }))
@@ -218,7 +228,7 @@ describe("a body that changed under a run", () => {
       yield* first.stop
       const second = yield* node({ bodies: after })
       const exit = yield* whileTimePasses(second.run(handle.await), "1 minute")
-      assert.include(String(Exit.isFailure(exit) && exit.cause), "recorded as a Step and now used as a Sleep")
+      assert.include(String(Exit.isFailure(exit) && exit.cause), "recorded as a Step and now used as a Transaction")
     }))
 
   it.effect("runs a step that was added, and goes on without one that was removed", () =>
@@ -235,5 +245,105 @@ describe("a body that changed under a run", () => {
       const second = yield* node({ bodies: after })
       yield* inTime(second.run(handle.await), "1 minute")
       assert.deepStrictEqual(ran, ["old 1", "kept 2", "new 3"])
+    }))
+
+  it.effect("is told of, with the records that the body did not come to", () =>
+    Effect.gen(function*() {
+      const { node } = yield* cluster()
+      const { step } = counting()
+      const pause = Workflow.sleep("1 hour")
+      const old = Array.from({ length: 12 }, (_, n) => step(`old ${n}`, n, n === 1 ? { key: "k" } : {}))
+      const first = yield* node({
+        bodies: Flow.toLayer(() => Effect.asVoid(Effect.all([...old, step("kept", 1), pause])))
+      })
+      const handle = yield* first.run(Flow.start(undefined, { runId: "order 7" }))
+      yield* elapse("1 second")
+      yield* first.stop
+      const lines: Array<string> = []
+      const listen = Logger.layer([
+        Logger.make(({ logLevel, message }) => void lines.push(`${logLevel} ${String(message)}`))
+      ])
+      const bodies = Flow.toLayer(() => Effect.asVoid(Effect.all([step("kept", 1), pause])))
+      const second = yield* node({ bodies: Layer.provideMerge(bodies, listen) })
+      yield* inTime(second.run(handle.await), "1 minute")
+      const told = lines.filter((line) => line.includes("order 7"))
+      assert.lengthOf(told, 1)
+      assert.match(told[0]!, /^Warn.*12 of its recorded steps: old 0, old 1 \(k\), .*old 9 and 2 more/)
+      assert.isAtLeast((yield* Metric.value(Metric.withAttributes(recordsUnreached, { workflow: "flow" }))).count, 12)
+    }))
+})
+
+describe("the library's own steps", () => {
+  it.effect("have names that a step of the body cannot take", () =>
+    Effect.gen(function*() {
+      const { run, steps } = yield* single(Flow.toLayer(() =>
+        Effect.gen(function*() {
+          yield* Step.run("sleep", Effect.void)
+          yield* Workflow.sleep("1 second")
+          yield* Workflow.now
+          yield* Step.run("now", Effect.void)
+          yield* Workflow.uuid
+          yield* Step.run("Workflow.sleep", Effect.void)
+        })
+      ))
+      const exit = yield* whileTimePasses(run(Flow.execute(undefined, { runId: "r" })))
+      assert.include(String(Exit.isFailure(exit) && Cause.squash(exit.cause)), "names that begin with \"Workflow.\"")
+      assert.deepStrictEqual((yield* steps("r")).map(({ kind, name }) => [kind, name]), [
+        ["Step", "sleep"],
+        ["Sleep", "Workflow.sleep"],
+        ["Value", "Workflow.now"],
+        ["Step", "now"],
+        ["Value", "Workflow.uuid"]
+      ])
+    }))
+
+  it.effect("are found under the names they had in runs of before, which go on with these", () =>
+    Effect.gen(function*() {
+      const { db, node, steps } = yield* cluster()
+      const worker = yield* db.registerWorker({ application: "before", leaseMillis: 1000 })
+      const started = {
+        id: "r",
+        workflow: "flow",
+        payload: "null",
+        owner: worker,
+        delayMillis: null,
+        timeoutMillis: null
+      }
+      yield* db.start({ ...started, parent: null })
+      const lease = { runId: "r", worker, epoch: 1 }
+      const record = (name: string, kind: "Value" | "Sleep" | "Step", occurrence: number, value: unknown) =>
+        db.recordStep(lease, {
+          name,
+          kind,
+          occurrence,
+          key: "",
+          attempts: 1,
+          errors: null,
+          outcome: kind === "Sleep" ? null : JSON.stringify({ _tag: "Success", value }),
+          wakeAt: kind === "Sleep" ? 5 : null,
+          startedAt: 0
+        })
+      yield* record("now", "Value", 1, 7)
+      yield* record("uuid", "Value", 1, "id")
+      yield* record("sleep", "Sleep", 1, null)
+      yield* record("sleep", "Step", 2, "slept")
+      yield* db.release([lease])
+      const seen: Array<unknown> = []
+      const bodies = Flow.toLayer(() =>
+        Effect.gen(function*() {
+          seen.push(DateTime.toEpochMillis(yield* Workflow.now), yield* Workflow.uuid)
+          yield* Workflow.sleep("1 hour")
+          seen.push(yield* Step.run("sleep", Effect.succeed("again")))
+          yield* Workflow.sleep("1 second")
+          seen.push(yield* Step.run("last", Effect.succeed("last")))
+        })
+      )
+      const { run } = yield* node({ bodies })
+      yield* inTime(run(Flow.handle("r").await))
+      assert.deepStrictEqual(seen, [7, "id", "slept", "last"])
+      assert.deepStrictEqual((yield* steps("r")).slice(4).map(({ name, occurrence }) => [name, occurrence]), [
+        ["sleep", 3],
+        ["last", 1]
+      ])
     }))
 })

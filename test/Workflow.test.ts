@@ -1,8 +1,11 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as BigDecimal from "effect/BigDecimal"
+import * as Cause from "effect/Cause"
 import * as DateTime from "effect/DateTime"
+import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Equal from "effect/Equal"
+import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
@@ -103,10 +106,71 @@ describe("starting a run", () => {
   it.effect("a run id that cannot be one is refused with InvalidInput", () =>
     Effect.gen(function*() {
       const { run } = yield* single(Layer.empty)
-      for (const runId of ["", "a\0b", "x".repeat(513), "\ud800"]) {
+      for (const runId of ["", "a\0b", "x".repeat(513), "\u4e2d".repeat(171), "\ud800"]) {
         const error = yield* Effect.flip(run(Double.start({ n: 1 }, { runId })))
         assert(error._tag === "InvalidInput")
         assert.strictEqual(error.field, "runId")
+      }
+    }))
+
+  it.effect("a workflow whose name cannot be one is refused by start, and by its layer", () =>
+    Effect.gen(function*() {
+      const { run } = yield* single(Layer.empty)
+      for (const name of ["", "a\0b", "x".repeat(513), "\ud800"]) {
+        const Odd = Workflow.make(name)
+        const error = yield* Effect.flip(run(Odd.start()))
+        assert(error._tag === "InvalidInput")
+        assert.strictEqual(error.field, "workflow")
+        const built = yield* Effect.exit(single(Odd.toLayer(() => Effect.void)))
+        assert.include(String(Exit.isFailure(built) && Cause.squash(built.cause)), "workflow: must")
+      }
+    }))
+
+  it.effect("a delay or timeout that cannot be one is refused, and the field named", () =>
+    Effect.gen(function*() {
+      const { run } = yield* single(Layer.empty)
+      const durations: ReadonlyArray<Duration.Input> = [
+        -5000,
+        "-5 seconds",
+        Number.NaN,
+        { minutes: Number.NaN },
+        "-Infinity",
+        8.64e15,
+        "soon" as Duration.Input
+      ]
+      for (const duration of durations) {
+        for (const field of ["delay", "timeout"] as const) {
+          const error = yield* Effect.flip(run(Double.start({ n: 1 }, { runId: "r", [field]: duration })))
+          assert(error._tag === "InvalidInput")
+          assert.strictEqual(error.field, field)
+        }
+      }
+      const endless = yield* Effect.flip(run(Double.start({ n: 1 }, { runId: "r", delay: "Infinity" })))
+      assert.strictEqual(endless._tag, "InvalidInput")
+      assert.isTrue(Option.isNone(yield* run(Run.get("r"))))
+      const Negative = Workflow.make("negative", { timeout: "-5 seconds" })
+      assert.strictEqual((yield* Effect.flip(run(Negative.start())))._tag, "InvalidInput")
+      const built = yield* Effect.exit(single(Negative.toLayer(() => Effect.void)))
+      assert.include(String(Exit.isFailure(built) && Cause.squash(built.cause)), "timeout: must not be negative")
+    }))
+
+  it.effect("an infinite timeout is none, also where the workflow has one", () =>
+    Effect.gen(function*() {
+      const body = () => Effect.as(Effect.sleep("1 day"), 1)
+      const Endless = Workflow.make("endless", { success: Schema.Finite, timeout: Duration.infinity })
+      const Bounded = Workflow.make("bounded", { success: Schema.Finite, timeout: "5 seconds" })
+      const { find, run } = yield* single(Layer.mergeAll(Endless.toLayer(body), Bounded.toLayer(body)))
+      yield* run(Endless.start(undefined, { runId: "a" }))
+      yield* run(Endless.start(undefined, { runId: "b", timeout: "Infinity" }))
+      yield* run(Bounded.start(undefined, { runId: "c", timeout: Duration.infinity }))
+      assert.strictEqual(yield* inTime(run(Bounded.handle("c").await), "1 hour"), 1)
+      for (const id of ["a", "b"]) {
+        const { deadline, status, timeoutMillis } = yield* find(id)
+        assert.deepStrictEqual({ deadline, status, timeoutMillis }, {
+          deadline: null,
+          status: "Succeeded",
+          timeoutMillis: null
+        })
       }
     }))
 

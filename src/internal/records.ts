@@ -116,7 +116,7 @@ export interface StepRecord extends StepId {
   readonly kind: "Step" | "Transaction" | "Sleep" | "Value" | "Undo" | "Failure"
   /** How many attempts were made. */
   readonly attempts: number
-  /** JSON text: an array with the outcome of every attempt that failed, or null when none did. */
+  /** JSON text: an array with the outcomes of attempts that failed, of many the first three and the last five; null when none did. */
   readonly errors: string | null
   readonly outcome: string | null
   readonly wakeAt: number | null

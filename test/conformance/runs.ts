@@ -1,6 +1,7 @@
 /** Runs: starting, awaiting and cancelling them. */
 import { assert } from "@effect/vitest"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import { TestClock } from "effect/testing"
 import { SystemDb } from "../../src/SystemDb.ts"
 import { type Declare, fixture, joinAsTimePasses, lease, minute, refused, second, t0, unscheduled } from "./fixture.ts"
@@ -293,6 +294,53 @@ const ending = (test: Declare) => {
   )
 }
 
+const impossible = (test: Declare) => {
+  test(
+    "a look-up by what nothing can be called finds nothing",
+    Effect.gen(function*() {
+      const { db, name, newRun, workflow } = yield* fixture
+      // What a server would read instead of a lone surrogate.
+      yield* db.start(newRun("\ufffd"))
+      const page = { limit: 10, after: null }
+      for (const odd of ["\0", "\ud800", "\udc00x"]) {
+        const id = name(odd)
+        assert.isTrue(Option.isNone(yield* db.findRun(id)))
+        assert.deepStrictEqual(yield* db.listSteps(id), [])
+        yield* refused(db.awaitRun(id), "RunNotFound")
+        yield* refused(db.cancel(id, null), "RunNotFound")
+        assert.deepStrictEqual(yield* db.listRuns({ workflow: [id] }, page), [])
+        assert.deepStrictEqual(yield* db.listRuns({ workflow: [workflow], schedule: [id] }, page), [])
+        assert.lengthOf(yield* db.listRuns({ workflow: [id, workflow] }, page), 1)
+        assert.deepStrictEqual(
+          yield* db.listRuns({ workflow: [workflow] }, { limit: 10, after: { createdAt: t0, id } }),
+          []
+        )
+      }
+    })
+  )
+
+  test(
+    "the longest ids, names and keys can be kept together",
+    Effect.gen(function*() {
+      const { db, newRun, newStep, worker } = yield* fixture
+      const owner = yield* worker()
+      // In an order of chance, so that nothing of it can be compressed.
+      let state = 7
+      const text = () =>
+        Array.from({ length: 170 }, () => {
+          state = (Math.imul(state, 1_664_525) + 1_013_904_223) >>> 0
+          return String.fromCharCode(0x4e00 + (state >>> 8) % 20_000)
+        }).join("")
+      const id = text()
+      yield* db.start({ ...newRun("r", { owner, workflow: text(), parent: text() }), id })
+      const step = { ...newStep("s"), name: text(), key: text() }
+      yield* db.recordStep({ runId: id, worker: owner, epoch: 1 }, step)
+      const [recorded] = yield* db.listSteps(id)
+      assert.deepStrictEqual([recorded?.name, recorded?.key], [step.name, step.key])
+    })
+  )
+}
+
 export const runs = (test: Declare) => {
   test(
     "now is the clock that decides what is due",
@@ -306,4 +354,5 @@ export const runs = (test: Declare) => {
   )
   starting(test)
   ending(test)
+  impossible(test)
 }

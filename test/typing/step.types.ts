@@ -1,4 +1,5 @@
 /** What `Step` accepts and infers. Checked by the compiler; never run. */
+import type * as Cause from "effect/Cause"
 import type * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
@@ -110,6 +111,22 @@ const undone = Step.run("s", effect<string, "Busy">()).pipe(
 )
 is<typeof undone, Effect.Effect<string, "Busy", typeof Service | CurrentRun>>(true)
 
+const undoneInside = Step.run("s", effect<string, "Busy">(), {
+  undo: (value, cause) => {
+    is<typeof value, string>(true)
+    is<typeof cause, Cause.Cause<unknown>>(true)
+    return effect<void, "Late", typeof Service>()
+  }
+})
+is<typeof undoneInside, Effect.Effect<string, "Busy", typeof Service | CurrentRun>>(true)
+
+const undoneTransaction = Step.transaction("s", effect<Date, SqlError>(), {
+  success: Schema.Date,
+  undoName: "u",
+  undo: (value) => Effect.succeed(value.getTime())
+})
+is<typeof undoneTransaction, Effect.Effect<Date, never, CurrentRun | SqlClient>>(true)
+
 // Also where the step is an argument of something generic itself.
 const generic: Effect.Effect<{ a: number }, never, CurrentRun> = Effect.orDie(
   Step.run("s", Effect.as(Effect.void, { a: 1 }))
@@ -152,6 +169,8 @@ Step.run("s", effect<Date>(), { success: Schema.String })
 Step.run("s", effect<string>(), { success: Schema.Finite })
 // @ts-expect-error also for the failure
 Step.run("s", effect<string, Refused>(), { error: Schema.String })
+// @ts-expect-error what undoes gets what the step returns
+Step.run("s", effect<string>(), { undo: (value: number) => Effect.succeed(value) })
 // @ts-expect-error a schedule for other errors
 Step.run("s", effect<string, "Busy">(), { retry: whileRefused })
 // @ts-expect-error there is no such option
