@@ -1,9 +1,10 @@
 /** The port's methods about the ledger: what was decided, what was changed, and forgetting both. */
 import * as Effect from "effect/Effect"
 import type { Audit, Entry, SystemDb } from "../../SystemDb.ts"
-import { type Database, query } from "./database.ts"
+import { type Database, patiently, query } from "./database.ts"
+import { storeError } from "./errors.ts"
 import { statements } from "./ledger.ts"
-import { instant } from "./parameters.ts"
+import { instant, texts } from "./parameters.ts"
 import { isRun, type PerhapsRun, toRun } from "./rows.ts"
 
 export type LedgerMethods = Pick<SystemDb["Service"], "listAudits" | "listHistory" | "findDecisions" | "prune">
@@ -43,6 +44,18 @@ const toEntry = (row: EntryRow): Entry => ({
 
 export const make = (db: Database): LedgerMethods => {
   const s = statements(db.tables)
+
+  /** Two statements, since one would see who relies on them when it began, and not when it got the locks. */
+  const deleteRuns = (ids: ReadonlyArray<string>) =>
+    db.sql.unsafe<{ readonly id: string }>(s.lockRuns, [texts(ids)]).unprepared.pipe(
+      Effect.flatMap((locked) =>
+        db.sql.unsafe<{ readonly runs: number }>(s.deleteRuns, [texts(locked.map(({ id }) => id))]).unprepared
+      ),
+      db.sql.withTransaction,
+      Effect.mapBoth({ onSuccess: ([row]) => row?.runs ?? 0, onFailure: storeError("prune") }),
+      (once) => patiently(once, db.retryForMillis)
+    )
+
   return {
     listAudits: Effect.fn("SystemDb.listAudits")(function*(schedule, { after, limit }) {
       const rows = schedule === null
@@ -72,14 +85,14 @@ export const make = (db: Database): LedgerMethods => {
     }),
 
     prune: Effect.fn("SystemDb.prune")(function*({ entriesBefore, entriesKept, limit, runsBefore, runsKept }) {
-      const [row] = yield* query<{ readonly runs: number; readonly entries: number }>(db, "prune", s.prune, [
-        instant(runsBefore),
-        runsKept,
-        instant(entriesBefore),
-        entriesKept,
-        limit
-      ])
-      return row ?? { runs: 0, entries: 0 }
+      const [row] = yield* query<{ readonly oldRuns: ReadonlyArray<string>; readonly entries: number }>(
+        db,
+        "prune",
+        s.prune,
+        [instant(runsBefore), runsKept, instant(entriesBefore), entriesKept, limit]
+      )
+      const { entries, oldRuns } = row as NonNullable<typeof row>
+      return { runs: oldRuns.length === 0 ? 0 : yield* deleteRuns(oldRuns), entries }
     })
   }
 }
