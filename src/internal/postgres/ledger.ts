@@ -71,6 +71,20 @@ const audits = (t: Tables, which: string): string => `
     select ${auditColumns} from ${t.audits} a
     where ${which} and a.position < ${position("$1")} order by a.position desc limit $2::int`
 
+/** How many schedules one call of `prune` counts the rows of. */
+const slice = 500
+
+/** The schedules that a table has rows of, in order from the one after `$after` on, each found by one look; null at the end. */
+const schedulesOf = (name: string, table: string, after: string, condition: string): string =>
+  `${name}(name, n) as (
+      (select schedule, 1 from ${table} where schedule > ${after}::text and ${condition} order by schedule limit 1)
+      union all
+      select (select schedule from ${table} where schedule > w.name order by schedule limit 1), w.n + 1
+      from ${name} w where w.name is not null and w.n < ${slice})`
+
+/** Where the next call goes on: from the beginning, after the last one. */
+const next = (name: string): string => `(select case when count(name) < ${slice} then '' else max(name) end from ${name})`
+
 export const statements = (t: Tables) => ({
   auditsOf: audits(t, "a.schedule = $3::text"),
   auditsOfAll: audits(t, "a.schedule is null"),
@@ -94,13 +108,13 @@ export const statements = (t: Tables) => ({
 
   /**
    * Deletes entries and audits, and finds runs to delete. Looks at indexes from their old ends and stops when it has found enough:
-   * with nothing to delete it is a look for each workflow, each schedule and each of the two that has a bound. Of the oldest
-   * entries, a few more are looked at than may be deleted: now and then a clock goes back, and positions do not.
+   * with nothing to delete it is a look for each workflow, and for each schedule of a slice of them. Of the oldest entries, a few
+   * more are looked at than may be deleted: now and then a clock goes back, and positions do not.
    */
   prune: `
     with recursive ${distinct("flows", "workflow", t.runs, "$1::timestamptz is not null")},
-    ${distinct("with_runs", "schedule", t.runs, "$2::int is not null")},
-    ${distinct("with_entries", "schedule", t.ledger, "$4::int is not null")},
+    ${schedulesOf("with_runs", t.runs, "$6", "$2::int is not null")},
+    ${schedulesOf("with_entries", t.ledger, "$7", "$4::int is not null")},
     old_runs as (
       (select r.id
         from flows f cross join unnest(array[${literals(Lifecycle.finished)}]) as s(status) cross join lateral (
@@ -108,7 +122,7 @@ export const statements = (t: Tables) => ({
           where r.workflow = f.name and r.status = s.status and r.created_at < $1::timestamptz(3) and ${noted(t)}
             and ${unneeded(t, "r")}
           order by r.created_at, r.id limit $5::int) r
-        order by r.created_at, r.id limit $5::int)
+        limit $5::int)
       union
       (select r.id
         from with_runs w
@@ -150,6 +164,7 @@ export const statements = (t: Tables) => ({
     pruned_audits as (
       delete from ${t.audits} where position = any (array(select position from old_audits)) returning 1)
     select array(select id from old_runs) as "oldRuns",
+      ${next("with_runs")} as "runsAfter", ${next("with_entries")} as "entriesAfter",
       (select count(*)::int from pruned_entries) + (select count(*)::int from pruned_audits) as entries`,
 
   /** Passes over what somebody else deletes or relies on just now. */

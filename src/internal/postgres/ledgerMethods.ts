@@ -24,6 +24,13 @@ interface EntryRow {
   readonly recordedAt: Date
 }
 
+interface Pruned {
+  readonly oldRuns: ReadonlyArray<string>
+  readonly entries: number
+  readonly runsAfter: string
+  readonly entriesAfter: string
+}
+
 /** A run or an entry, with nothing but nulls for the other. */
 type PageRow = PerhapsRun & (EntryRow | { readonly [K in keyof EntryRow]: null })
 
@@ -44,6 +51,8 @@ const toEntry = (row: EntryRow): Entry => ({
 
 export const make = (db: Database): LedgerMethods => {
   const s = statements(db.tables)
+  /** The schedule up to which the past was counted. Of this process alone: nothing depends on where it begins. */
+  const after = { runs: "", entries: "" }
 
   /** Two statements, since one would see who relies on them when it began, and not when it got the locks. */
   const deleteRuns = (ids: ReadonlyArray<string>) =>
@@ -85,14 +94,21 @@ export const make = (db: Database): LedgerMethods => {
     }),
 
     prune: Effect.fn("SystemDb.prune")(function*({ entriesBefore, entriesKept, limit, runsBefore, runsKept }) {
-      const [row] = yield* query<{ readonly oldRuns: ReadonlyArray<string>; readonly entries: number }>(
-        db,
-        "prune",
-        s.prune,
-        [instant(runsBefore), runsKept, instant(entriesBefore), entriesKept, limit]
-      )
-      const { entries, oldRuns } = row as NonNullable<typeof row>
-      return { runs: oldRuns.length === 0 ? 0 : yield* deleteRuns(oldRuns), entries }
+      const [row] = yield* query<Pruned>(db, "prune", s.prune, [
+        instant(runsBefore),
+        runsKept,
+        instant(entriesBefore),
+        entriesKept,
+        limit,
+        after.runs,
+        after.entries
+      ])
+      const { entries, entriesAfter, oldRuns, runsAfter } = row as Pruned
+      const runs = oldRuns.length === 0 ? 0 : yield* deleteRuns(oldRuns)
+      // A slice is done when it has nothing left.
+      if (runs === 0) after.runs = runsAfter
+      if (entries === 0) after.entries = entriesAfter
+      return { runs, entries }
     })
   }
 }
