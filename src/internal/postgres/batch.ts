@@ -218,7 +218,7 @@ export type Compile = (
   options?: { readonly patience: typeof patience }
 ) => Batch
 
-export const patience = "100ms"
+export const patience = "50ms"
 
 const kinds: ReadonlyArray<Kind> = ["Start", "Step", "Finish", "Suspend"]
 

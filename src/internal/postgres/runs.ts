@@ -4,7 +4,9 @@ import { literals, type Tables } from "./names.ts"
 import { clock, distinct, runColumns } from "./rows.ts"
 import { fence } from "./steps.ts"
 
-/** Waits for a worker that executes this workflow: the prefix of an index. */
+const claimable = (run: string) => `${run}.status in (${literals(Lifecycle.from.claim)})`
+
+/** Waits for a worker that executes this workflow: a stretch of an index, in the order of the wake times. */
 const waiting = (workflow: string) => `status in (${literals(Lifecycle.from.claim)}) and workflow = ${workflow}`
 
 /**
@@ -33,8 +35,8 @@ export const statements = (t: Tables) => ({
 
   /**
    * Locks the rows it claims, and passes over those that another worker is claiming. Each workflow has a stretch of the index, so
-   * that nothing is read of what waits for others: first it is asked, without locking, how many of each come first, and so many
-   * are locked of each. What others hold of these is made up for from all of them.
+   * nothing is read of what waits for others: the first rows of each are put in order and locked until there are enough. Only
+   * when others hold so many of these that there are not, each stretch is gone on with; then some may be locked in vain.
    *
    * Materialized: planned otherwise, the limited query could be run more than once. The order is the outer one's: an update
    * promises none. The answer has at least one row, for `nextWake`; its run is null when nothing was claimed.
@@ -42,24 +44,22 @@ export const statements = (t: Tables) => ({
   claim: `
     with ${clock},
     flows as materialized (select distinct name from unnest($2::text[]) as f(name)),
-    shares as materialized (
-      select name, count(*) as share from (
-        select f.name from flows f cross join lateral (
+    earliest as materialized (
+      select r.id, r.wake_at from (
+        select w.id, w.wake_at from flows f cross join lateral (
           select id, wake_at from ${t.runs} where ${waiting("f.name")} and wake_at <= (select now from clock)
           order by wake_at, id limit $3::int) w
-        order by w.wake_at, w.id limit $3::int) first
-      group by name),
-    earliest as materialized (
-      select w.id, w.wake_at from shares s cross join lateral (
-        select id, wake_at from ${t.runs} where ${waiting("s.name")} and wake_at <= (select now from clock)
-        order by wake_at, id limit s.share for no key update skip locked) w),
-    others as materialized (
+        order by w.wake_at, w.id) w
+      join ${t.runs} r on r.id = w.id
+      where ${claimable("r")} and r.wake_at <= (select now from clock)
+      order by w.wake_at, w.id limit $3::int for no key update of r skip locked),
+    more as materialized (
       select w.id, w.wake_at from flows f cross join lateral (
         select id, wake_at from ${t.runs} where ${waiting("f.name")} and wake_at <= (select now from clock)
           and id not in (select id from earliest)
         order by wake_at, id limit $3::int - (select count(*) from earliest) for no key update skip locked) w
       order by w.wake_at, w.id limit $3::int - (select count(*) from earliest)),
-    due as materialized (select * from earliest union all select * from others),
+    due as materialized (select * from earliest union all select * from more),
     claimed as (
       update ${t.runs} r set status = 'Running', owner = $4::text, epoch = r.epoch + 1, wake_at = null,
         started_at = coalesce(r.started_at, clock.now),
