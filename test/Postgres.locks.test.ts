@@ -76,6 +76,17 @@ const takeOver = (...ids: ReadonlyArray<string>) =>
 const begun = <A, E, R>(effect: Effect.Effect<A, E, R>) =>
   Effect.forkScoped(Effect.exit(effect), { startImmediately: true })
 
+/** Asks again and again, since a wait that is given up does not last. */
+const nobodyWaits = Effect.gen(function*() {
+  for (const _ of numbers(20)) {
+    const waiting = yield* query(
+      "select query from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'"
+    )
+    assert.deepStrictEqual(waiting, [])
+    yield* Effect.sleep("5 millis")
+  }
+})
+
 /** As much of the store's work as shows that it is not held up. */
 const others = Effect.gen(function*() {
   const db = yield* SystemDb
@@ -106,6 +117,7 @@ describe("somebody holds a run's row", () => {
         ))
       yield* others
       yield* db.claim({ worker: "v", limit: 9, workflows: ["flow"] })
+      yield* nobodyWaits
       assert.isTrue(writes.every((write) => write.pollUnsafe() === undefined))
       yield* stranger.commit
       assert.isTrue((yield* Effect.forEach(writes, Fiber.join)).every(Exit.isSuccess))
@@ -194,6 +206,7 @@ describe("a takeover is under way", () => {
       const writes = yield* Effect.forEach(ids, (id, n) =>
         begun(n % 2 === 0 ? db.finish(lease(id), succeeded) : db.suspend(lease(id), 0)))
       yield* others
+      yield* nobodyWaits
       yield* taken.commit
       for (const write of writes) assert.include(String(yield* Fiber.join(write)), "LeaseLost")
       assert.deepStrictEqual(yield* Effect.forEach(ids, statusOf), ids.map(() => "Enqueued"))
