@@ -1,10 +1,9 @@
 /**
  * The store on PostgreSQL 14 or newer, through `@effect/sql-pg`.
  *
- * A process holds one connection for its writer, which also holds the session locks of its workers, one for starts of ids that were
- * given, opened at the first of them, one that listens for
- * hints, and up to `maxConnections` in a pool. The layer provides the SQL client too: what you do inside of its
- * `withTransaction` and the runs you start there commit together.
+ * A process holds one connection for its writer, which also holds the session locks of its workers, one for starts of ids that
+ * were given, opened at the first of them, one that listens for hints, and up to `maxConnections` in a pool. The layer provides
+ * the SQL client too: what you do inside of its `withTransaction` and the runs you start there commit together.
  *
  * @since 0.1.0
  */
