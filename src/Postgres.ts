@@ -1,9 +1,9 @@
 /**
  * The store on PostgreSQL 14 or newer, through `@effect/sql-pg`.
  *
- * A process holds one connection for its writer, which also holds the session locks of its workers, one that listens for
- * hints, and up to `maxConnections` in a pool. The layer provides the SQL client too: what you do inside of its
- * `withTransaction` and the runs you start there commit together.
+ * A process holds one connection for its writer, which also holds the session locks of its workers, one for starts of ids that
+ * were given, opened at the first of them, one that listens for hints, and up to `maxConnections` in a pool. The layer provides
+ * the SQL client too: what you do inside of its `withTransaction` and the runs you start there commit together.
  *
  * @since 0.1.0
  */
@@ -48,7 +48,7 @@ export interface StoreOptions {
  */
 export interface Options extends StoreOptions {
   readonly url: string | Redacted.Redacted
-  /** The most connections in the pool; those of the writer and the listener come on top. Default 10. */
+  /** The most connections in the pool; those of the writer (two) and the listener come on top. Default 10. */
   readonly maxConnections?: number | undefined
 }
 

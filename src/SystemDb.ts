@@ -119,7 +119,10 @@ export class SystemDb extends Context.Service<SystemDb, {
 
   // ── runs ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-  /** Starts a run, or finds the run that has this id. A second round trip only when it existed. */
+  /**
+   * Starts a run, or finds the run that has this id, which retention then keeps as long as its new `parent` lives. A second round
+   * trip only when it existed, and a third when it has to be kept.
+   */
   readonly start: (run: NewRun) => Effect.Effect<Started, RunConflict | ValueTooLarge | StoreError>
 
   /**
@@ -202,12 +205,16 @@ export class SystemDb extends Context.Service<SystemDb, {
     readonly suspects: ReadonlyArray<Suspect>
   }) => Effect.Effect<Pulse, StoreError>
 
-  /** Hands these runs back: enqueued again, to be claimed at once, attempt unchanged. Leases that are lost are passed over. */
+  /**
+   * Hands these runs back: enqueued again, to be claimed at once, attempt unchanged. Leases that are lost are passed over. A second
+   * round trip when somebody else holds a run's row, which is waited for.
+   */
   readonly release: (leases: ReadonlyArray<Lease>) => Effect.Effect<void, StoreError>
 
   /**
    * Compares what a worker believes to hold with what it owns. Runs it owns and does not hold are handed back (the answer to
-   * a claim or a start was lost); the ids it holds without owning them are returned. Not while a claim is under way.
+   * a claim or a start was lost), but for those whose row somebody else holds just now; the ids it holds without owning them are
+   * returned. Not while a claim is under way.
    */
   readonly reconcile: (request: {
     readonly worker: string
@@ -302,7 +309,11 @@ export class SystemDb extends Context.Service<SystemDb, {
     instant: number
   ) => Effect.Effect<{ readonly runs: ReadonlyArray<Run>; readonly entries: ReadonlyArray<Entry> }, StoreError>
 
-  /** Deletes what is too old, in one small batch; how many rows of each kind. Call again until it deletes none. */
+  /**
+   * Deletes what is too old, in one small batch; how many rows of each kind. Call again until it deletes none. No run that a live
+   * one may start again goes: its child, or one that it was given. Rows are counted for some hundred schedules at a time: when
+   * these have nothing left, a later call goes on with others. Four more round trips when there are runs to delete.
+   */
   readonly prune: (
     request: Prune
   ) => Effect.Effect<{ readonly runs: number; readonly entries: number }, StoreError>

@@ -10,6 +10,7 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
@@ -30,10 +31,10 @@ import { identifyOwn, type Own } from "./internal/identity.ts"
 import { bounded } from "./internal/ids.ts"
 import * as names from "./internal/names.ts"
 import * as Outcome from "./internal/outcome.ts"
-import { Registry, type Reservation } from "./internal/registry.ts"
+import { Registry } from "./internal/registry.ts"
 import * as uuids from "./internal/uuid.ts"
 import * as Run from "./Run.ts"
-import { type NewRun, type Started, type StepRecord, SystemDb } from "./SystemDb.ts"
+import { type NewRun, type StepRecord, SystemDb } from "./SystemDb.ts"
 
 export {
   /**
@@ -156,57 +157,56 @@ const currentExecution = (fiber: Fiber.Fiber<unknown, unknown>): Execution | und
     ? undefined
     : Context.getOrUndefined(fiber.context as Context.Context<CurrentRun>, CurrentRun)
 
-const insert = (
-  db: SystemDb["Service"],
-  run: NewRun,
-  reservation: Reservation | undefined
-): Effect.Effect<Started, RunConflict | ValueTooLarge | StoreError> =>
-  db.start(run).pipe(
-    Effect.tapError((error) =>
-      Effect.sync(() => error._tag === "StoreError" ? reservation?.abandon() : reservation?.free())
-    )
-  )
-
 /**
- * Writes the run and, when this process has a free slot for it, executes it here at once. Not interruptible in between: a run
- * owned by this worker must not be forgotten.
+ * Writes the run and, when this process has a free slot for it, executes it here at once. Interruptible only while the store is
+ * asked, and then nobody knows whether the run exists: if it does, it is handed to any worker. From the answer on nothing comes
+ * in between: a run owned by this worker must not be forgotten.
  */
-const begin = Effect.fnUntraced(function*(db: SystemDb["Service"], run: Omit<NewRun, "owner">) {
-  const registry = Option.getOrUndefined(yield* Effect.serviceOption(Registry))
-  const reservation = run.delayMillis === null ? registry?.reserve(run.workflow, run.id) : undefined
-  const started = yield* insert(db, { ...run, owner: reservation?.worker ?? null }, reservation)
-  if (reservation === undefined) return
-  if (started.status !== "Running" || started.owner !== reservation.worker) return reservation.free()
-  // It existed, under this worker: a claim of it is on its way here, or the first answer to this insert was lost.
-  if (!started.created) return reservation.abandon()
-  const now = yield* Clock.currentTimeMillis
-  reservation.submit({
-    run: {
-      ...run,
-      status: "Running",
-      outcome: null,
-      owner: started.owner,
-      epoch: started.epoch,
-      attempt: 1,
-      deaths: 0,
-      isolated: false,
-      handbacks: 0,
-      wakeAt: null,
-      deadline: started.deadline,
-      schedule: null,
-      tick: null,
-      origin: null,
-      overlap: null,
-      startBy: null,
-      backfill: null,
-      reason: null,
-      createdAt: now,
-      startedAt: now,
-      finishedAt: null
-    },
-    steps: []
-  })
-}, Effect.uninterruptible)
+const begin = (db: SystemDb["Service"], run: Omit<NewRun, "owner">) =>
+  Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
+    const registry = Option.getOrUndefined(yield* Effect.serviceOption(Registry))
+    const reservation = run.delayMillis === null ? registry?.reserve(run.workflow, run.id) : undefined
+    const started = yield* Effect.onError(
+      restore(db.start({ ...run, owner: reservation?.worker ?? null })),
+      (cause) =>
+        Effect.sync(() => {
+          const refused = Cause.findErrorOption(cause)
+          if (Option.isSome(refused) && refused.value._tag !== "StoreError") reservation?.free()
+          else reservation?.abandon()
+        })
+    )
+    if (reservation === undefined) return
+    if (started.status !== "Running" || started.owner !== reservation.worker) return reservation.free()
+    // It existed, under this worker: a claim of it is on its way here, or the first answer to this insert was lost.
+    if (!started.created) return reservation.abandon()
+    const now = yield* Clock.currentTimeMillis
+    reservation.submit({
+      run: {
+        ...run,
+        status: "Running",
+        outcome: null,
+        owner: started.owner,
+        epoch: started.epoch,
+        attempt: 1,
+        deaths: 0,
+        isolated: false,
+        handbacks: 0,
+        wakeAt: null,
+        deadline: started.deadline,
+        schedule: null,
+        tick: null,
+        origin: null,
+        overlap: null,
+        startBy: null,
+        backfill: null,
+        reason: null,
+        createdAt: now,
+        startedAt: now,
+        finishedAt: null
+      },
+      steps: []
+    })
+  }))
 
 const start = Effect.fnUntraced(function*(
   workflow: Any,
@@ -225,18 +225,21 @@ const start = Effect.fnUntraced(function*(
   const id = options.runId === undefined
     ? yield* newRunId(workflow.name)
     : yield* names.check("runId", options.runId)
-  const parent = yield* Effect.withFiber((fiber) => Effect.succeed(currentExecution(fiber)))
+  const body = yield* Effect.withFiber((fiber) => Effect.succeed(currentExecution(fiber)))
   // A body that is replayed past its end finds what it started, and starts nothing any more.
-  if (parent?.overdue === true && Option.isNone(yield* waitOut(db.findRun(id)))) return yield* parent.stop
+  if (body?.overdue === true && Option.isNone(yield* waitOut(db.findRun(id)))) return yield* body.stop
+  // A step's run is the body's too: until the step is recorded, it may be started again.
+  const parent = Option.getOrUndefined(yield* Effect.serviceOption(CurrentRun))
   const begun = begin(db, {
     id,
     workflow: workflow.name,
     payload: encoded.success ?? "null",
     delayMillis,
     timeoutMillis: timeout,
-    parent: parent?.run.id ?? null
+    parent: parent?.run.id ?? null,
+    fresh: options.runId === undefined && body === undefined
   })
-  yield* parent === undefined ? begun : waitOut(begun)
+  yield* body === undefined ? begun : waitOut(begun)
   return workflow.handle(id)
 })
 
@@ -350,10 +353,8 @@ const value = <A>(own: Own, make: Effect.Effect<A>): Effect.Effect<A, never, Cur
       const id = identifyOwn(execution, fiber, own, "", "take it before the branches fork")
       const known = execution.recorded(id, "Value")
       if (known !== undefined) {
-        return execution.inTurn(fiber, known, () => {
-          const outcome = Outcome.parse(known.outcome!)
-          return Effect.succeed(JSON.parse((outcome as { readonly value: string }).value) as A)
-        })
+        const outcome = Outcome.parse(known.outcome!)
+        return Effect.succeed(JSON.parse((outcome as { readonly value: string }).value) as A)
       }
       return execution.perform(
         fiber,
@@ -409,7 +410,7 @@ export const sleep = (
     Effect.withFiber((fiber) => {
       const id = identifyOwn(execution, fiber, "sleep", options?.key)
       const known = execution.recorded(id, "Sleep")
-      if (known !== undefined) return execution.inTurn(fiber, known, () => execution.waitUntil(fiber, known.wakeAt!))
+      if (known !== undefined) return execution.waitUntil(fiber, known.wakeAt!)
       const millis = Durations.wait("duration of Workflow.sleep", duration)
       if (Result.isFailure(millis)) return Effect.die(millis.failure)
       const write = Effect.flatMap(Clock.currentTimeMillis, (now) => {

@@ -3,12 +3,15 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
+import * as EffectSchedule from "effect/Schedule"
 import * as Schema from "effect/Schema"
 import { TestClock } from "effect/testing"
 import * as Engine from "../src/Engine.ts"
 import * as Memory from "../src/Memory.ts"
 import * as Schedule from "../src/Schedule.ts"
+import * as Step from "../src/Step.ts"
 import { SystemDb } from "../src/SystemDb.ts"
 import * as Workflow from "../src/Workflow.ts"
 import { cluster, elapse, eventually, type NodeOptions } from "./support/engine.ts"
@@ -68,6 +71,42 @@ it.effect("of each schedule the newest runs are kept, and runs of no schedule st
     assert.deepStrictEqual(yield* ticks, newest(10))
     yield* elapse("10 minutes")
     assert.isTrue((yield* db.findRun("plain"))._tag === "Some")
+  }))
+
+it.effect("what a run has started stays as long as the run may start it again, in its body or in a step", () =>
+  Effect.gen(function*() {
+    yield* TestClock.setTime(day)
+    const { db, node } = yield* cluster()
+    const ran: Array<string> = []
+    const Child = Workflow.make("child", { payload: Schema.String, success: Schema.Finite })
+    const Parent = Workflow.make("parent", { success: Schema.Unknown })
+    const bodies = Layer.mergeAll(
+      Child.toLayer((name) => Effect.sync(() => ran.push(name))),
+      Parent.toLayer(() =>
+        Effect.gen(function*() {
+          const answers = [yield* Child.execute("child"), yield* Child.execute("given", { runId: "given" })]
+          // An attempt that fails starts it again in the next one.
+          const again = Step.run(
+            "step",
+            Effect.flatMap(Effect.orDie(Child.execute("in a step", { runId: "in a step" })), (answer) =>
+              Effect.flatMap(Step.attempt, (attempt) =>
+                attempt < 3 ? Effect.fail("again") : Effect.succeed(answer))),
+            { retry: EffectSchedule.spaced("1 minute") }
+          )
+          return [...answers, yield* again]
+        }).pipe(Effect.orDie)
+      )
+    )
+    const { run } = yield* node({ bodies, retention: { runs: { age: "20 seconds" }, interval: "5 seconds" } })
+    yield* run(Child.start("given", { runId: "given" }))
+    const parent = yield* Effect.forkChild(run(Parent.execute(undefined, { runId: "parent" })))
+    yield* elapse("90 seconds")
+    assert.deepStrictEqual((yield* db.listRuns({ workflow: ["child"] }, { limit: 9, after: null })).length, 3)
+    yield* elapse("90 seconds")
+    assert.deepStrictEqual(yield* Fiber.join(parent), [2, 1, 3])
+    assert.deepStrictEqual(ran, ["given", "child", "in a step"])
+    yield* elapse("1 minute")
+    assert.deepStrictEqual(yield* db.listRuns({}, { limit: 9, after: null }), [])
   }))
 
 it.effect("ledger entries are kept for their age and by number, and the runs stay", () =>

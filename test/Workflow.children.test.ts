@@ -61,7 +61,7 @@ describe("a run started by a body", () => {
       ])
     }))
 
-  it.effect("in a step has a new id each time, and in concurrent branches one that is given", () =>
+  it.effect("in a step has a new id each time and the same parent, and in concurrent branches an id that is given", () =>
     Effect.gen(function*() {
       const { db, run } = yield* single(Layer.mergeAll(
         Child.toLayer((n) => Effect.succeed(n)),
@@ -75,6 +75,7 @@ describe("a run started by a body", () => {
       assert.deepStrictEqual(yield* inTime(run(Parent.execute(undefined, { runId: "p" }))), [1, 2, 3])
       const [inStep, ...given] = yield* children(db)
       assert.match(inStep.id, /^[0-9a-f-]{36}$/)
+      assert.strictEqual(inStep.parent, "p")
       assert.deepStrictEqual(given.map(({ id }) => id), ["c1", "c2", "c3"])
     }))
 

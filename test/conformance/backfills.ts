@@ -7,7 +7,7 @@ import type { Backfill, BackfillAdvance, NewBackfill, TickRun } from "../../src/
 import { type Declare, fixture, ids, lease, minute, noOptions, refused, second, t0, unscheduled } from "./fixture.ts"
 
 /** A test's fixture with a schedule, and backfills of it. */
-const filling = Effect.gen(function*() {
+export const filling = Effect.gen(function*() {
   const f = yield* fixture
   yield* f.put(f.newSchedule("s"))
   const newBackfill = (suffix: string, changes: Partial<NewBackfill> = {}): NewBackfill => ({

@@ -17,7 +17,7 @@ import { Planner } from "./planning.ts"
 import { type Answer, half, type Store, Subject } from "./subject.ts"
 
 /** One store in the course of one sequence. */
-class Course {
+export class Course {
   readonly #subject: Subject
   readonly #planner: Planner
 

@@ -44,7 +44,8 @@ export interface Keep {
 export interface Retention {
   /**
    * Runs that have ended, with their steps; age counts from their creation. Runs that no schedule started have no count. A tick
-   * whose run was deleted counts as one that never ran when it is backfilled.
+   * whose run was deleted counts as one that never ran when it is backfilled. What a live run has started is kept as long as that
+   * lives. Of many schedules, those that have more than their count are found 500 at an interval.
    */
   readonly runs?: Keep | undefined
   /** Ledger entries. The age is also that of audit records. */
