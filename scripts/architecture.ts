@@ -30,10 +30,11 @@ const floors: ReadonlyArray<Floor> = [
     rows: [
       ["src/internal/lifecycle.ts"],
       ["src/Errors.ts"],
-      ["src/internal/{codec,names,records,scheduleRecords,telemetry,uuid}.ts"],
+      ["src/internal/{codec,durations,names,records,scheduleRecords,telemetry,uuid}.ts"],
       ["src/internal/timing/**"],
       ["src/Timing.ts"],
-      ["src/internal/outcome.ts"]
+      ["src/internal/outcome.ts"],
+      ["src/internal/kept.ts"]
     ]
   },
   {
@@ -56,10 +57,10 @@ const floors: ReadonlyArray<Floor> = [
     floor: 4,
     name: "definitions",
     rows: [
-      ["src/internal/occurrences.ts"],
+      ["src/internal/{identity,occurrences}.ts"],
       ["src/internal/execution.ts"],
-      ["src/internal/{attempts,registry}.ts"],
-      ["src/internal/body.ts"],
+      ["src/internal/{attempts,registry,undo}.ts"],
+      ["src/internal/{body,steps}.ts"],
       ["src/Run.ts"],
       ["src/{Workflow,Step}.ts", "src/internal/schedule/**"],
       ["src/Schedule.ts"],

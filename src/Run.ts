@@ -12,6 +12,7 @@ import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
 import {
   type IllegalTransition,
+  type InvalidInput,
   RunCancelled,
   RunDead,
   RunNotFound,
@@ -22,6 +23,7 @@ import {
 import * as Codec from "./internal/codec.ts"
 import { CurrentRun, CurrentStep, waitOut } from "./internal/execution.ts"
 import type { RunStatus } from "./internal/lifecycle.ts"
+import * as names from "./internal/names.ts"
 import * as Outcome from "./internal/outcome.ts"
 import { Registry } from "./internal/registry.ts"
 import { type Page, type Run, type RunFilter, type StepRecord, SystemDb } from "./SystemDb.ts"
@@ -110,12 +112,12 @@ export const handle = <A, E>(id: string, schemas: {
   }),
   info: find(id),
   status: Effect.map(find(id), (run) => run.status),
-  cancel: cancel(id),
+  cancel: SystemDb.use((db) => db.cancel(id, null)),
   steps: SystemDb.use((db) => db.listSteps(id))
 })
 
 /**
- * Ends a run of any workflow now. See {@link Handle}. The reason is kept with the run.
+ * Ends a run of any workflow now. See {@link Handle}. The reason is kept with the run, so it must be text that can be stored.
  *
  * @category operations
  * @since 0.1.0
@@ -123,8 +125,11 @@ export const handle = <A, E>(id: string, schemas: {
 export const cancel = (
   id: string,
   options?: { readonly reason?: string | undefined }
-): Effect.Effect<void, RunNotFound | IllegalTransition | StoreError, SystemDb> =>
-  SystemDb.use((db) => db.cancel(id, options?.reason ?? null))
+): Effect.Effect<void, InvalidInput | RunNotFound | IllegalTransition | StoreError, SystemDb> =>
+  Effect.flatMap(
+    options?.reason === undefined ? Effect.succeed(null) : names.checkText("reason", options.reason),
+    (reason) => SystemDb.use((db) => db.cancel(id, reason))
+  )
 
 /**
  * The stored row of a run of any workflow.

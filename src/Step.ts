@@ -9,22 +9,21 @@
  *
  * @since 0.1.0
  */
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
-import type * as Context from "effect/Context"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as EffectSchedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
-import { InvalidInput, StepTimedOut } from "./Errors.ts"
-import * as Attempts from "./internal/attempts.ts"
+import type { StepTimedOut } from "./Errors.ts"
+import type * as Attempts from "./internal/attempts.ts"
 import type { IsPlain } from "./internal/codec.ts"
-import * as Codec from "./internal/codec.ts"
-import { CurrentRun, CurrentStep, type Execution } from "./internal/execution.ts"
-import * as names from "./internal/names.ts"
+import { type CurrentRun, CurrentStep, type Execution, waitOut } from "./internal/execution.ts"
 import * as Outcome from "./internal/outcome.ts"
+import * as Steps from "./internal/steps.ts"
 import { inTransaction, type Isolation, type SqlClient, type SqlError } from "./internal/transaction.ts"
-import type { StepId, StepRecord } from "./SystemDb.ts"
 
 /**
  * What every kind of step takes.
@@ -42,6 +41,21 @@ export interface Codecs<A, E> {
 }
 
 /**
+ * What undoes a step, should the run fail after it.
+ *
+ * `undo` gets the value the step returned, and why the run fails: `Fail` with the body's typed failure or with `RunTimedOut`,
+ * or `Die`. It is a step itself, named `undo <step>` unless `undoName` says otherwise, under the same key. To retry it or bound
+ * its time, use {@link withUndo}.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Undoable<A, R> {
+  readonly undo?: ((value: NoInfer<A>, cause: Cause.Cause<unknown>) => Effect.Effect<unknown, unknown, R>) | undefined
+  readonly undoName?: string | undefined
+}
+
+/**
  * The options of a step that may be retried.
  *
  * `retry` is one of Effect's schedules, see also {@link backoff}: typed failures and timeouts are retried, defects are not;
@@ -50,7 +64,7 @@ export interface Codecs<A, E> {
  * @category models
  * @since 0.1.0
  */
-export interface Options<A, E, Timeout = undefined> extends Codecs<A, E> {
+export interface Options<A, E, Timeout = undefined, R = never> extends Codecs<A, E>, Undoable<A, R> {
   readonly retry?: EffectSchedule.Schedule<unknown, NoInfer<E> | TimeoutError<NoInfer<Timeout>>> | undefined
   readonly timeout?: Timeout
 }
@@ -63,7 +77,7 @@ type TimeoutError<Timeout> = [Timeout] extends [undefined] ? never : StepTimedOu
  * @category models
  * @since 0.1.0
  */
-export interface TransactionOptions<A, E> extends Codecs<A, E> {
+export interface TransactionOptions<A, E, R = never> extends Codecs<A, E>, Undoable<A, R> {
   readonly isolation?: Isolation | undefined
 }
 
@@ -76,71 +90,6 @@ type Plain<A, Option extends string> = IsPlain<A> extends true ? unknown
 
 type WithSuccess<A> = { readonly success: Schema.Codec<A, any> }
 type WithError<E> = { readonly error: Schema.Codec<E, any> }
-
-interface Erased {
-  readonly key?: string | undefined
-  readonly success?: Schema.Codec<any, any> | undefined
-  readonly error?: Schema.Codec<any, any> | undefined
-  readonly retry?: EffectSchedule.Schedule<unknown, any> | undefined
-  readonly timeout?: Duration.Input | undefined
-}
-
-const replayed = (execution: Execution, record: StepRecord, outcome: string, options: Erased) =>
-  Outcome.replay(Outcome.parse(outcome), {
-    subject: `outcome of step ${record.name} in run ${execution.run.id}`,
-    success: Codec.make(options.success),
-    error: Codec.make(options.error),
-    onTimedOut: () => Effect.fail(new StepTimedOut({ step: record.name })),
-    onUndecodable: Effect.die
-  })
-
-type Live = (
-  execution: Execution,
-  fiber: Fiber.Fiber<unknown, unknown>,
-  step: Attempts.Attempts<any, any>,
-  open: StepRecord | undefined
-) => Effect.Effect<any, any, any>
-
-/** The identity of the next use of a step's name in this fiber. A defect when it cannot have one. */
-const identify = (execution: Execution, fiber: Fiber.Fiber<unknown, unknown>, name: string, key = ""): StepId => {
-  const reason = names.fault(name)
-  if (reason !== undefined) throw new InvalidInput({ field: "step", reason })
-  const fault = key === "" ? undefined : names.fault(key)
-  if (fault !== undefined) throw new InvalidInput({ field: `key of step ${name}`, reason: fault })
-  return execution.identify(fiber, name, key)
-}
-
-/** Finds the step's record and replays it, or performs it. */
-const perform = (
-  execution: Execution,
-  fiber: Fiber.Fiber<unknown, unknown>,
-  kind: StepRecord["kind"],
-  id: StepId,
-  options: Erased,
-  live: Live
-): Effect.Effect<any, any, any> => {
-  const record = execution.recorded(id, kind)
-  if (record !== undefined && record.outcome !== null) return replayed(execution, record, record.outcome, options)
-  const step: Attempts.Attempts<any, any> = {
-    id,
-    kind,
-    success: Codec.make(options.success),
-    error: kind === "Undo" ? Codec.described : Codec.make(options.error),
-    timeout: options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout),
-    retry: options.retry
-  }
-  return Effect.withSpan(live(execution, fiber, step, record), `Step.${id.name}`, {
-    attributes: { "run.id": execution.run.id }
-  })
-}
-
-/** A step of the run whose body the fiber is in. */
-const make = (kind: StepRecord["kind"], name: string, options: Erased, live: Live): Effect.Effect<any, any, any> =>
-  CurrentRun.use((execution) =>
-    Effect.withFiber((fiber) =>
-      perform(execution, fiber, kind, identify(execution, fiber, name, options.key), options, live)
-    )
-  )
 
 /**
  * Runs an effect once per run: its outcome, success or failure, is recorded before the next line runs and returned from the
@@ -166,39 +115,46 @@ const make = (kind: StepRecord["kind"], name: string, options: Erased, live: Liv
  * @since 0.1.0
  */
 export const run: {
-  <A, E, R, const T extends Duration.Input | undefined = undefined>(
+  <A, E, R, const T extends Duration.Input | undefined = undefined, R2 = never>(
     name: string,
     effect: Effect.Effect<A, E, R>,
-    options: Options<A, E, T> & WithSuccess<A> & WithError<E>
-  ): Effect.Effect<A, E | TimeoutError<T>, R | CurrentRun>
-  <A, E, R, const T extends Duration.Input | undefined = undefined>(
+    options: Options<A, E, T, R2> & WithSuccess<A> & WithError<E>
+  ): Effect.Effect<A, E | TimeoutError<T>, R | NoInfer<R2> | CurrentRun>
+  <A, E, R, const T extends Duration.Input | undefined = undefined, R2 = never>(
     name: string,
     effect: Effect.Effect<A, E, R> & Plain<E, "error">,
-    options: Options<A, E, T> & WithSuccess<A>
-  ): Effect.Effect<A, E | TimeoutError<T>, R | CurrentRun>
-  <A, E, R, const T extends Duration.Input | undefined = undefined>(
+    options: Options<A, E, T, R2> & WithSuccess<A>
+  ): Effect.Effect<A, E | TimeoutError<T>, R | NoInfer<R2> | CurrentRun>
+  <A, E, R, const T extends Duration.Input | undefined = undefined, R2 = never>(
     name: string,
     effect: Effect.Effect<A, E, R> & Plain<A, "success">,
-    options: Options<A, E, T> & WithError<E>
-  ): Effect.Effect<A, E | TimeoutError<T>, R | CurrentRun>
-  <A, E, R, const T extends Duration.Input | undefined = undefined>(
+    options: Options<A, E, T, R2> & WithError<E>
+  ): Effect.Effect<A, E | TimeoutError<T>, R | NoInfer<R2> | CurrentRun>
+  <A, E, R, const T extends Duration.Input | undefined = undefined, R2 = never>(
     name: string,
     effect: Effect.Effect<A, E, R> & Plain<A, "success"> & Plain<E, "error">,
-    options?: Options<A, E, T>
-  ): Effect.Effect<A, E | TimeoutError<T>, R | CurrentRun>
-} = (name: string, effect: Effect.Effect<any, any, any>, options: Erased = {}) =>
-  make("Step", name, options, (execution, fiber, step, open) => Attempts.run(execution, fiber, effect, step, open))
+    options?: Options<A, E, T, R2>
+  ): Effect.Effect<A, E | TimeoutError<T>, R | NoInfer<R2> | CurrentRun>
+} = (name: string, effect: Effect.Effect<any, any, any>, options: Steps.Erased = {}) =>
+  Steps.make({ kind: "Step", name, options, live: Steps.attempted(effect), undos: Steps.undosOf(name, options) })
 
 /** Fails a transaction whose step turns out to be recorded: its commit had gone through, only the answer was lost. */
 class AlreadyRecorded {
   readonly _tag = "AlreadyRecorded"
 }
 
+/** The commit of a transaction: undefined until its record is written, then to be called when it is known what became of it. */
+interface Commit {
+  release: (() => void) | undefined
+}
+
 const transact = Effect.fnUntraced(function*(
   execution: Execution,
+  fiber: Fiber.Fiber<unknown, unknown>,
   step: Attempts.Attempts<any, any>,
   effect: Effect.Effect<any, any, any>,
-  isolation: Isolation | undefined
+  isolation: Isolation | undefined,
+  commit: Commit
 ): Effect.fn.Return<any, any, any> {
   const startedAt = yield* Clock.currentTimeMillis
   const record = (outcome: string) => ({
@@ -211,31 +167,59 @@ const transact = Effect.fnUntraced(function*(
     startedAt
   })
   const attempt = Effect.provideService(effect, CurrentStep, { name: step.id.name, attempt: 1 })
-  let committing = false
-  let committed = () => {}
   const transaction = inTransaction(
     Effect.flatMap(attempt, (value) => {
-      const outcome = Outcome.fromSuccess(value, step.success)
-      if (outcome._tag === "Defect") return Effect.die(Outcome.reviveDefect(outcome.defect))
+      const { exit, outcome } = Outcome.settleSuccess(value, step.success)
+      if (outcome._tag === "Defect") return exit
+      if (execution.outlived(fiber)) return Effect.interrupt
       return Effect.flatMap(
         execution.db.recordStepInTransaction(execution.lease, record(Outcome.stringify(outcome))),
         (recorded) => {
           if (!recorded) return Effect.fail(new AlreadyRecorded())
           // Asked again after a conflict, it comes here again.
-          if (!committing) committed = execution.hold()
-          committing = true
-          return Effect.succeed(value)
+          commit.release ??= execution.hold()
+          return exit
         }
       )
     }),
     isolation
   )
-  const exit = yield* Effect.exit(Effect.ensuring(transaction, Effect.sync(() => committed())))
-  const outcome = Outcome.fromExit(exit, step)
-  if (outcome === undefined || outcome._tag === "Success" || execution.ending !== undefined) return yield* exit
-  yield* execution.record(record(Outcome.stringify(outcome)))
-  return yield* exit
+  const exit = yield* Effect.exit(transaction)
+  if (Exit.isSuccess(exit)) return exit.value
+  const settled = Outcome.settle(exit, step)
+  if (settled === undefined || execution.ending !== undefined) return yield* exit
+  yield* execution.record(record(Outcome.stringify(settled.outcome)))
+  return yield* settled.exit
 })
+
+/**
+ * Runs the transaction and registers what undoes it. An interruption can come while it commits, or after a commit whose answer
+ * was lost: then the store says whether there is something to undo.
+ */
+const transacted =
+  (isolation: Isolation | undefined, effect: Effect.Effect<any, any, any>, options: Steps.Erased): Steps.Live =>
+  (execution, fiber, step) =>
+    execution.perform(
+      fiber,
+      step.id,
+      Effect.uninterruptibleMask((restore) => {
+        const commit: Commit = { release: undefined }
+        const transaction = transact(execution, fiber, step, effect, isolation, commit).pipe(
+          Effect.catchIf((error) => error instanceof AlreadyRecorded, () => adopt(execution, step, options)),
+          Effect.catchTag("LeaseLost", () => execution.lost)
+        )
+        const registered = Effect.flatMap(Effect.exit(restore(transaction)), (exit) => {
+          if (Exit.isSuccess(exit)) step.succeeded(exit.value)
+          if (commit.release === undefined || !Exit.hasInterrupts(exit)) return exit
+          const looked = execution.unbroken(Effect.exit(adopt(execution, step, options)))
+          return Effect.flatMap(looked, (committed) => {
+            if (Exit.isSuccess(committed)) step.succeeded(committed.value)
+            return exit
+          })
+        })
+        return Effect.ensuring(registered, Effect.sync(() => commit.release?.()))
+      })
+    )
 
 /**
  * Runs the caller's SQL and writes the step's record in one transaction: exactly once.
@@ -253,60 +237,63 @@ const transact = Effect.fnUntraced(function*(
  * @since 0.1.0
  */
 export const transaction: {
-  <A, E, R>(
+  <A, E, R, R2 = never>(
     name: string,
     effect: Effect.Effect<A, E, R>,
-    options: TransactionOptions<A, Exclude<E, SqlError>> & WithSuccess<A> & WithError<Exclude<E, SqlError>>
-  ): Effect.Effect<A, Exclude<E, SqlError>, R | CurrentRun | SqlClient>
-  <A, E, R>(
+    options: TransactionOptions<A, Exclude<E, SqlError>, R2> & WithSuccess<A> & WithError<Exclude<E, SqlError>>
+  ): Effect.Effect<A, Exclude<E, SqlError>, R | NoInfer<R2> | CurrentRun | SqlClient>
+  <A, E, R, R2 = never>(
     name: string,
     effect: Effect.Effect<A, E, R> & Plain<Exclude<E, SqlError>, "error">,
-    options: TransactionOptions<A, Exclude<E, SqlError>> & WithSuccess<A>
-  ): Effect.Effect<A, Exclude<E, SqlError>, R | CurrentRun | SqlClient>
-  <A, E, R>(
+    options: TransactionOptions<A, Exclude<E, SqlError>, R2> & WithSuccess<A>
+  ): Effect.Effect<A, Exclude<E, SqlError>, R | NoInfer<R2> | CurrentRun | SqlClient>
+  <A, E, R, R2 = never>(
     name: string,
     effect: Effect.Effect<A, E, R> & Plain<A, "success">,
-    options: TransactionOptions<A, Exclude<E, SqlError>> & WithError<Exclude<E, SqlError>>
-  ): Effect.Effect<A, Exclude<E, SqlError>, R | CurrentRun | SqlClient>
-  <A, E, R>(
+    options: TransactionOptions<A, Exclude<E, SqlError>, R2> & WithError<Exclude<E, SqlError>>
+  ): Effect.Effect<A, Exclude<E, SqlError>, R | NoInfer<R2> | CurrentRun | SqlClient>
+  <A, E, R, R2 = never>(
     name: string,
     effect: Effect.Effect<A, E, R> & Plain<A, "success"> & Plain<Exclude<E, SqlError>, "error">,
-    options?: TransactionOptions<A, Exclude<E, SqlError>>
-  ): Effect.Effect<A, Exclude<E, SqlError>, R | CurrentRun | SqlClient>
+    options?: TransactionOptions<A, Exclude<E, SqlError>, R2>
+  ): Effect.Effect<A, Exclude<E, SqlError>, R | NoInfer<R2> | CurrentRun | SqlClient>
 } = (
   name: string,
   effect: Effect.Effect<any, any, any>,
-  options: Erased & { readonly isolation?: Isolation | undefined } = {}
+  options: Steps.Erased & { readonly isolation?: Isolation | undefined } = {}
 ) =>
-  make("Transaction", name, options, (execution, fiber, step) =>
-    execution.perform(
-      fiber,
-      step.id,
-      transact(execution, step, effect, options.isolation).pipe(
-        Effect.catchIf((error) => error instanceof AlreadyRecorded, () => adopt(execution, step, options)),
-        Effect.catchTag("LeaseLost", () => execution.lost)
-      )
-    ))
+  Steps.make({
+    kind: "Transaction",
+    name,
+    options,
+    live: transacted(options.isolation, effect, options),
+    undos: Steps.undosOf(name, options)
+  })
 
 /** Reads back the outcome that was committed although its answer was lost. */
 const adopt = Effect.fnUntraced(function*(
   execution: Execution,
   step: Attempts.Attempts<any, any>,
-  options: Erased
+  options: Steps.Erased
 ): Effect.fn.Return<any, any> {
-  const steps = yield* Effect.orDie(execution.db.listSteps(execution.run.id))
+  const steps = yield* Effect.orDie(waitOut(execution.db.listSteps(execution.run.id)))
   const record = steps.find((other) =>
     other.name === step.id.name && other.key === step.id.key && other.occurrence === step.id.occurrence
   )
-  return yield* replayed(execution, record!, record!.outcome!, options)
+  return yield* Steps.replayed(execution, record!, record!.outcome!, options)
 })
 
 /**
- * Registers what undoes the step before it, should the run fail later on.
+ * Undoes the step before it, should the run fail later on.
  *
- * When the body fails, dies or times out, the undo steps registered so far run in reverse order, each recorded like a step:
- * a crash in the middle continues with those that are left. Cancelling a run undoes nothing. An undo that fails is logged and
- * recorded, the others still run, and the run ends with the failure that started it.
+ * Directly on a step (or on another `withUndo` on one) it is the step's option `undo` with options of its own: registered in the
+ * moment in which the step's success is durable, whatever interrupts the branch it is in, and on replay again. On any other
+ * effect it registers as soon as that has succeeded; steps in it that were recorded when it was interrupted are not undone.
+ *
+ * When the body fails, dies or times out, why is recorded, and the undo steps registered so far run in reverse order, each
+ * recorded like a step: a crash in the middle continues with those that are left. Cancelling a run undoes nothing. An undo that
+ * fails is logged and recorded, the others still run, and the run ends with the failure that started it. `undo` gets that
+ * failure as its second argument, see {@link Undoable}.
  *
  * @example
  * ```ts
@@ -324,40 +311,15 @@ const adopt = Effect.fnUntraced(function*(
  */
 export const withUndo = <A, E2, R2>(
   name: string,
-  undo: (value: A) => Effect.Effect<unknown, E2, R2>,
-  options?: {
+  undo: (value: A, cause: Cause.Cause<unknown>) => Effect.Effect<unknown, E2, R2>,
+  options: {
     readonly key?: string | undefined
     readonly retry?: EffectSchedule.Schedule<unknown, NoInfer<E2> | StepTimedOut> | undefined
     readonly timeout?: Duration.Input | undefined
-  }
+  } = {}
 ) =>
 <E, R>(self: Effect.Effect<A, E, R>): Effect.Effect<A, E, R | R2 | CurrentRun> =>
-  CurrentRun.use((execution) =>
-    Effect.withFiber((fiber) => {
-      // Identified where it stands, not when it runs: concurrent branches register in an order of chance.
-      const id = identify(execution, fiber, name, options?.key)
-      return Effect.tap(self, (value) =>
-        Effect.contextWith((context: Context.Context<R2>) => {
-          const effect = Effect.asVoid(Effect.suspend(() => undo(value)))
-          const step = Effect.withFiber((fiber) =>
-            perform(
-              execution,
-              fiber,
-              "Undo",
-              id,
-              options ?? {},
-              (execution, fiber, step, open) => Attempts.run(execution, fiber, effect, step, open)
-            )
-          )
-          // The body's scope has closed by the time this runs, so it gets one of its own.
-          execution.undo.push({
-            name,
-            effect: Effect.provideContext(Effect.scoped(step), context) as Effect.Effect<void>
-          })
-          return Effect.void
-        }))
-    })
-  )
+  Steps.withUndo(self, { name, undo, options })
 
 /**
  * The number of the attempt under way, from 1; for use inside a step's effect. 0 outside of a step.

@@ -24,7 +24,10 @@ import type * as Scope from "effect/Scope"
 import { InvalidInput, type RunConflict, type StoreError, type ValueTooLarge } from "./Errors.ts"
 import * as Body from "./internal/body.ts"
 import * as Codec from "./internal/codec.ts"
+import * as Durations from "./internal/durations.ts"
 import { CurrentRun, CurrentStep, type Execution, waitOut } from "./internal/execution.ts"
+import { identifyOwn, type Own } from "./internal/identity.ts"
+import { bounded } from "./internal/ids.ts"
 import * as names from "./internal/names.ts"
 import * as Outcome from "./internal/outcome.ts"
 import { Registry, type Reservation } from "./internal/registry.ts"
@@ -47,7 +50,8 @@ export {
  * What can be said when a run is started.
  *
  * `runId` makes starting idempotent: the run that has it already is returned instead of a second one. `delay` is how long the
- * run stays enqueued, `timeout` how long it may take from when it first executes; both survive restarts.
+ * run stays enqueued, `timeout` how long it may take from when it first executes; both survive restarts. An infinite `timeout`
+ * is none, also where the workflow has one. Negative ones, and waits of more than 4e15 milliseconds, are `InvalidInput`.
  *
  * @category models
  * @since 0.1.0
@@ -80,7 +84,7 @@ export interface Workflow<out Name extends string, in out P, out A, out E> {
   readonly payload: Schema.Codec<P, any>
   readonly success: Schema.Codec<A, any>
   readonly error: Schema.Codec<E, any>
-  /** The default time-out of its runs. */
+  /** The default time-out of its runs; an infinite one is none. A negative one is refused by `start` and by the layer. */
   readonly timeout: Duration.Duration | undefined
 
   /**
@@ -123,16 +127,27 @@ export type Success<W> = W extends Workflow<any, any, infer A, any> ? A : never
 /** @category models @since 0.1.0 */
 export type Failure<W> = W extends Workflow<any, any, any, infer E> ? E : never
 
-const millis = (input: Duration.Input | undefined): number | null =>
-  input === undefined ? null : Duration.toMillis(Duration.fromInputUnsafe(input))
+/** The time-out to store: of the start, where it says one, or else the workflow's. */
+const timeoutMillis = (
+  own: Duration.Input | undefined,
+  ofWorkflow: Duration.Input | undefined
+): Result.Result<number | null, InvalidInput> =>
+  Result.flatMap(Durations.timeout("timeout", ofWorkflow), (millis) =>
+    own === undefined
+      ? Result.succeed(millis)
+      // None at all is more than the absence of one where the workflow has one.
+      : Result.map(
+        Durations.timeout("timeout", own),
+        (own) => own ?? (millis === null ? null : Durations.longestMillis)
+      ))
 
 /** The id of a run started without one: derived in a body, new elsewhere. */
 const newRunId = (workflow: string): Effect.Effect<string> =>
   Effect.withFiber((fiber) => {
     const parent = currentExecution(fiber)
     if (parent === undefined) return uuids.v7
-    const { occurrence } = parent.identify(fiber, `start ${workflow}`, "", "give each a runId")
-    return parent.besides(fiber, Effect.succeed(`${parent.run.id}/${workflow}/${occurrence}`))
+    const { occurrence } = identifyOwn(parent, fiber, `start ${workflow}`, "", "give each a runId")
+    return parent.besides(fiber, Effect.succeed(bounded(`${parent.run.id}/${workflow}/${occurrence}`)))
   })
 
 /** The execution whose body the fiber is in; not inside of a step. */
@@ -196,22 +211,29 @@ const begin = Effect.fnUntraced(function*(db: SystemDb["Service"], run: Omit<New
 const start = Effect.fnUntraced(function*(
   workflow: Any,
   payload: unknown,
+  ofWorkflow: Duration.Input | undefined,
   options: StartOptions
 ): Effect.fn.Return<Run.Handle<any, any>, StartError, SystemDb> {
   const db = yield* SystemDb
   yield* names.check("workflow", workflow.name)
+  const delayMillis = options.delay === undefined
+    ? null
+    : yield* Effect.fromResult(Durations.wait("delay", options.delay))
+  const timeout = yield* Effect.fromResult(timeoutMillis(options.timeout, ofWorkflow))
   const encoded = Codec.fromSchema(workflow.payload).encode(payload)
   if (Result.isFailure(encoded)) return yield* new InvalidInput({ field: "payload", reason: encoded.failure })
   const id = options.runId === undefined
     ? yield* newRunId(workflow.name)
     : yield* names.check("runId", options.runId)
   const parent = yield* Effect.withFiber((fiber) => Effect.succeed(currentExecution(fiber)))
+  // A body that is replayed past its end finds what it started, and starts nothing any more.
+  if (parent?.overdue === true && Option.isNone(yield* waitOut(db.findRun(id)))) return yield* parent.stop
   const begun = begin(db, {
     id,
     workflow: workflow.name,
     payload: encoded.success ?? "null",
-    delayMillis: millis(options.delay),
-    timeoutMillis: millis(options.timeout ?? workflow.timeout),
+    delayMillis,
+    timeoutMillis: timeout,
     parent: parent?.run.id ?? null
   })
   yield* parent === undefined ? begun : waitOut(begun)
@@ -257,6 +279,8 @@ export const make = <
   const payload = options.payload ?? Schema.Void
   const success = options.success ?? Schema.Void
   const error = options.error ?? Schema.Never
+  // As it was said: a duration does not tell that it was no number. Refused where it is used, since this is pure.
+  const { timeout } = options
   const self: Any = {
     name,
     payload: Schema.isSchema(payload)
@@ -264,22 +288,25 @@ export const make = <
       : Schema.Struct(payload as Schema.Struct.Fields) as any,
     success,
     error,
-    timeout: options.timeout === undefined ? undefined : Duration.fromInputUnsafe(options.timeout),
-    start: (payload?: any, options?: StartOptions) => start(self, payload, options ?? {}),
+    timeout: timeout === undefined ? undefined : Duration.fromInputUnsafe(timeout),
+    start: (payload?: any, options?: StartOptions) => start(self, payload, timeout, options ?? {}),
     execute: (payload?: any, options?: StartOptions) =>
-      Effect.flatMap(start(self, payload, options ?? {}), (handle) => handle.await),
+      Effect.flatMap(start(self, payload, timeout, options ?? {}), (handle) => handle.await),
     handle: (runId) => Run.handle(runId, self),
-    toLayer: (body) => toLayer(self, body)
+    toLayer: (body) => toLayer(self, timeout, body)
   }
   return self as never
 }
 
 const toLayer = <R>(
   workflow: Any,
+  timeout: Duration.Input | undefined,
   body: (payload: any) => Effect.Effect<any, any, R>
 ): Layer.Layer<never, never, Registry | Exclude<R, CurrentRun | Scope.Scope>> =>
   Layer.effectDiscard(Effect.gen(function*() {
     const registry = yield* Registry
+    yield* Effect.orDie(names.check("workflow", workflow.name))
+    const timeoutMillis = yield* Effect.orDie(Effect.fromResult(Durations.timeout("timeout", timeout)))
     const context = yield* Effect.context<Exclude<R, CurrentRun | Scope.Scope>>()
     const codecs = {
       payload: Codec.fromSchema(workflow.payload),
@@ -288,7 +315,7 @@ const toLayer = <R>(
     }
     yield* registry.register({
       workflow: workflow.name,
-      timeoutMillis: millis(workflow.timeout),
+      timeoutMillis,
       execute: (execution) => Effect.provideContext(Body.execute(execution, codecs, body), context)
     })
   }))
@@ -317,10 +344,10 @@ const record = (kind: StepRecord["kind"], startedAt: number) => ({
 })
 
 /** A value made once per run and the same on every replay. */
-const value = <A>(name: string, make: Effect.Effect<A>): Effect.Effect<A, never, CurrentRun> =>
+const value = <A>(own: Own, make: Effect.Effect<A>): Effect.Effect<A, never, CurrentRun> =>
   CurrentRun.use((execution) =>
     Effect.withFiber((fiber) => {
-      const id = execution.identify(fiber, name, "", "take it before the branches fork")
+      const id = identifyOwn(execution, fiber, own, "", "take it before the branches fork")
       const known = execution.recorded(id, "Value")
       if (known !== undefined) {
         const outcome = Outcome.parse(known.outcome!)
@@ -366,6 +393,7 @@ export const uuid: Effect.Effect<string, never, CurrentRun> = value("uuid", uuid
  * and undo steps do not) and the run is a row until it is due, when any worker replays it. In a concurrent branch, such as a
  * `race` or under `Effect.timeout`, the fiber stays. Concurrent waits need a `key`.
  *
+ * Shape:   a duration that is negative, infinite or longer than 4e15 milliseconds is a defect, `InvalidInput`
  * Cost:    one durable write, and a second one when the run is given up
  *
  * @category body
@@ -377,12 +405,13 @@ export const sleep = (
 ): Effect.Effect<void, never, CurrentRun> =>
   CurrentRun.use((execution) =>
     Effect.withFiber((fiber) => {
-      const id = execution.identify(fiber, "sleep", options?.key ?? "")
+      const id = identifyOwn(execution, fiber, "sleep", options?.key)
       const known = execution.recorded(id, "Sleep")
       if (known !== undefined) return execution.waitUntil(fiber, known.wakeAt!)
+      const millis = Durations.wait("duration of Workflow.sleep", duration)
+      if (Result.isFailure(millis)) return Effect.die(millis.failure)
       const write = Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        const wakeAt = Math.ceil(now + Duration.toMillis(Duration.fromInputUnsafe(duration)))
-        if (!Number.isSafeInteger(wakeAt)) return Effect.die(new Error("Workflow.sleep needs a finite duration"))
+        const wakeAt = Math.ceil(now + millis.success)
         return Effect.as(execution.record({ ...id, ...record("Sleep", now), outcome: null, wakeAt }), wakeAt)
       })
       return Effect.flatMap(execution.perform(fiber, id, write), (wakeAt) => execution.waitUntil(fiber, wakeAt))

@@ -64,7 +64,7 @@ describe("while the store is away", () => {
       const handle = yield* node.run(Flow.start(undefined, { runId: "r" }))
       assert.strictEqual(yield* inTime(node.run(handle.await), "10 seconds"), "done")
       assert.deepStrictEqual([...ran], [["one", 1], ["two", 1]])
-      assert.deepStrictEqual((yield* node.steps("r")).map(({ name }) => name), ["one", "sleep", "two"])
+      assert.deepStrictEqual((yield* node.steps("r")).map(({ name }) => name), ["one", "Workflow.sleep", "two"])
     }))
 
   it.effect("claims and pulses are tried again with backoff, and the loops go on", () =>

@@ -161,13 +161,16 @@ describe("concurrent branches that share a name are refused", () => {
       })))
 
   it.effect("for durable sleeps", () =>
-    refused("sleep", () => Effect.all([Workflow.sleep("1 second"), Workflow.sleep("2 seconds")], { concurrency: 2 })))
+    refused(
+      "Workflow.sleep",
+      () => Effect.all([Workflow.sleep("1 second"), Workflow.sleep("2 seconds")], { concurrency: 2 })
+    ))
 
   it.effect("for times and ids, which are to be taken before the branches fork", () =>
     Effect.gen(function*() {
-      yield* refused("now", () =>
+      yield* refused("Workflow.now", () =>
         Effect.all([Workflow.now, Workflow.now], { concurrency: 2 }), "before the branches fork")
-      yield* refused("uuid", () =>
+      yield* refused("Workflow.uuid", () =>
         Effect.all([Workflow.uuid, Workflow.uuid], { concurrency: 2 }), "before the branches fork")
     }))
 
@@ -207,10 +210,11 @@ describe("a body that changed under a run", () => {
     Effect.gen(function*() {
       const { node } = yield* cluster()
       const before = Flow.toLayer(() =>
-        Effect.andThen(Step.run("sleep", Effect.void), Workflow.sleep("1 hour", { key: "k" }))
+        Effect.andThen(Step.run("one", Effect.void), Workflow.sleep("1 hour", { key: "k" }))
       )
+      const transaction = Step.transaction("one", Effect.void) as Effect.Effect<void, never, any>
       const after = Flow.toLayer(() =>
-        Effect.andThen(Workflow.sleep("1 second"), Workflow.sleep("1 hour", { key: "k" }))
+        Effect.andThen(transaction as typeof Workflow.uuid, Workflow.sleep("1 hour", { key: "k" }))
       )
       const first = yield* node({ bodies: before })
       const handle = yield* first.run(Flow.start(undefined, { runId: "r" }))
@@ -218,7 +222,7 @@ describe("a body that changed under a run", () => {
       yield* first.stop
       const second = yield* node({ bodies: after })
       const exit = yield* whileTimePasses(second.run(handle.await), "1 minute")
-      assert.include(String(Exit.isFailure(exit) && exit.cause), "recorded as a Step and now used as a Sleep")
+      assert.include(String(Exit.isFailure(exit) && exit.cause), "recorded as a Step and now used as a Transaction")
     }))
 
   it.effect("runs a step that was added, and goes on without one that was removed", () =>

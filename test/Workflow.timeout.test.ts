@@ -43,7 +43,7 @@ describe("a run's timeout", () => {
         outcome: "{\"_tag\":\"TimedOut\"}",
         status: "Failed"
       })
-      assert.deepStrictEqual((yield* steps("r")).map(({ name }) => name), ["one", "undo one"])
+      assert.deepStrictEqual((yield* steps("r")).map(({ name }) => name), ["one", "Workflow.failure", "undo one"])
     }))
 
   it.effect("of the workflow is the default for its runs", () =>

@@ -1,4 +1,5 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
@@ -93,17 +94,34 @@ describe("a durable sleep", () => {
       assert.deepStrictEqual([begun, calls.get("suspend")], [1, undefined])
     }))
 
-  it.effect("of no length or less is over at once, and one without end is refused", () =>
+  it.effect("of no length is over at once", () =>
     Effect.gen(function*() {
-      const { run } = yield* single(Flow.toLayer(() =>
-        Effect.gen(function*() {
-          yield* Workflow.sleep(0)
-          yield* Workflow.sleep("-1 second" as Duration.Input)
-          return yield* Effect.exit(Workflow.sleep(Duration.infinity))
-        }).pipe(Effect.map(String))
+      const { run } = yield* single(Flow.toLayer(() => Effect.as(Workflow.sleep(0), "over")))
+      assert.strictEqual(yield* inTime(run(Flow.execute())), "over")
+    }))
+
+  it.effect("of a length that no wait can have is refused before anything is recorded", () =>
+    Effect.gen(function*() {
+      const lengths: ReadonlyArray<Duration.Input> = [
+        -5000,
+        "-1 second",
+        Number.NaN,
+        { seconds: Number.NaN },
+        Duration.infinity,
+        "-Infinity",
+        8.64e15,
+        "soon" as Duration.Input
+      ]
+      const { run, steps } = yield* single(Flow.toLayer(() =>
+        Effect.map(
+          Effect.forEach(lengths, (length) => Effect.exit(Workflow.sleep(length))),
+          (exits) => exits.map((exit) => Exit.isFailure(exit) ? Cause.pretty(exit.cause) : "slept")
+        )
       ))
-      const exit = yield* run(Flow.execute())
-      assert.include(String(exit), "finite")
+      const refusals = (yield* inTime(run(Flow.execute(undefined, { runId: "r" })))) as ReadonlyArray<string>
+      assert.lengthOf(refusals, lengths.length)
+      for (const refusal of refusals) assert.include(refusal, "duration of Workflow.sleep")
+      assert.deepStrictEqual(yield* steps("r"), [])
     }))
 
   it.effect("that is long releases the fiber: finalizers run; failure handlers, and what follows, do not", () =>

@@ -6,12 +6,13 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Pull from "effect/Pull"
-import * as Result from "effect/Result"
 import * as EffectSchedule from "effect/Schedule"
 import { StepTimedOut } from "../Errors.ts"
 import type { NewStepRecord, StepId, StepRecord } from "../SystemDb.ts"
 import type { Codec } from "./codec.ts"
+import { longestMillis } from "./durations.ts"
 import { CurrentStep, type Execution } from "./execution.ts"
+import * as Kept from "./kept.ts"
 import * as Outcome from "./outcome.ts"
 
 export interface Attempts<A, E> {
@@ -21,6 +22,8 @@ export interface Attempts<A, E> {
   readonly error: Codec<E>
   readonly timeout: Duration.Duration | undefined
   readonly retry: EffectSchedule.Schedule<unknown, E | StepTimedOut> | undefined
+  /** Registers what undoes the step; called in the moment in which its success is durable. */
+  readonly succeeded: (value: A) => void
 }
 
 type Driver<E> = (now: number, error: E | StepTimedOut) => Effect.Effect<number | undefined>
@@ -29,7 +32,9 @@ type Driver<E> = (now: number, error: E | StepTimedOut) => Effect.Effect<number 
 const drive = <E>(schedule: EffectSchedule.Schedule<unknown, E | StepTimedOut>): Effect.Effect<Driver<E>> =>
   Effect.map(EffectSchedule.toStep(schedule), (step) => (now, error) =>
     step(now, error).pipe(
-      Effect.map(([, delay]): number | undefined => Math.ceil(now + Duration.toMillis(delay))),
+      Effect.map(([, delay]): number | undefined =>
+        Math.ceil(now + Math.min(Math.max(Duration.toMillis(delay), 0), longestMillis))
+      ),
       Pull.catchDone(() => Effect.succeed(undefined))
     ))
 
@@ -40,22 +45,17 @@ const failureOf = <E>(exit: Exit.Exit<unknown, E>): E | undefined =>
 const isTimeout = (failure: unknown, step: Attempts<any, any>): boolean =>
   step.timeout !== undefined && failure instanceof StepTimedOut && failure.step === step.id.name
 
-/** The outcome of an attempt, or undefined when it was interrupted, which leaves nothing to record. */
-const outcomeOf = <A, E>(
+/** What an attempt leaves, or undefined when it was interrupted, which leaves nothing to record. */
+const settle = <A, E>(
   execution: Execution,
   exit: Exit.Exit<A, E | StepTimedOut>,
   step: Attempts<A, E>
-): Outcome.Outcome | undefined => {
+): Outcome.Settled<A, E | StepTimedOut> | undefined => {
   // Its finalizers may have failed on top, but it is the engine that stopped it.
   if (execution.ending !== undefined && Exit.hasInterrupts(exit)) return undefined
-  return isTimeout(failureOf(exit), step) ? Outcome.timedOut : Outcome.fromExit(exit as Exit.Exit<A, E>, step)
-}
-
-/** The error an earlier execution recorded for an attempt, where it still decodes. */
-const recordedError = <A, E>(outcome: string, step: Attempts<A, E>): E | StepTimedOut | undefined => {
-  const parsed = Outcome.parse(outcome)
-  if (parsed._tag === "TimedOut") return new StepTimedOut({ step: step.id.name })
-  return parsed._tag === "Failure" ? Result.getOrUndefined(step.error.decode(parsed.error)) : undefined
+  return isTimeout(failureOf(exit), step)
+    ? { outcome: Outcome.timedOut, exit }
+    : Outcome.settle(exit as Exit.Exit<A, E>, step)
 }
 
 const timed = <A, E, R>(
@@ -67,14 +67,8 @@ const timed = <A, E, R>(
     orElse: () => Effect.fail(new StepTimedOut({ step: step.id.name }))
   })
 
-/** Ends as the attempt did, or, when its outcome could not be stored, with the defect that says so. */
-const conclude = <A, E>(
-  exit: Exit.Exit<A, E | StepTimedOut>,
-  outcome: Outcome.Outcome
-): Exit.Exit<A, E | StepTimedOut> =>
-  outcome._tag === "Defect" && (Exit.isSuccess(exit) || failureOf(exit) !== undefined)
-    ? Exit.die(Outcome.reviveDefect(outcome.defect))
-    : exit
+/** How an attempt ended the step, or when the next one is due. */
+type Ended<A, E> = Exit.Exit<A, E | StepTimedOut> | number
 
 /**
  * Runs the attempts from where the open record, if any, left off. One write per attempt, durable before this returns.
@@ -87,15 +81,14 @@ export const run = Effect.fnUntraced(function*<A, E, R>(
   open: StepRecord | undefined
 ): Effect.fn.Return<A, E | StepTimedOut, R> {
   const startedAt = open?.startedAt ?? (yield* Clock.currentTimeMillis)
-  const errors: Array<string> = open?.errors == null
-    ? []
-    : (JSON.parse(open.errors) as Array<unknown>).map((outcome) => JSON.stringify(outcome))
+  const errors = Kept.read(open?.errors ?? null)
   const driver = step.retry === undefined ? undefined : yield* drive(step.retry)
   if (driver !== undefined && open !== undefined) {
+    const timedOut = () => new StepTimedOut({ step: step.id.name })
+    const before = Kept.errorsOf(errors, open.attempts, step.error, timedOut)
     // When the errors before the last one happened is not recorded; schedules ask for the first and the last.
-    for (const [index, outcome] of errors.entries()) {
-      const error = recordedError(outcome, step)
-      if (error !== undefined) yield* driver(index < errors.length - 1 ? open.startedAt : open.recordedAt, error)
+    for (const [index, error] of before.entries()) {
+      yield* driver(index < before.length - 1 ? open.startedAt : open.recordedAt, error)
     }
   }
   let attempts = open?.attempts ?? 0
@@ -108,7 +101,7 @@ export const run = Effect.fnUntraced(function*<A, E, R>(
       ...step.id,
       kind: step.kind,
       attempts,
-      errors: errors.length === 0 ? null : `[${errors.join(",")}]`,
+      errors: Kept.write(errors),
       outcome,
       wakeAt,
       startedAt
@@ -117,20 +110,27 @@ export const run = Effect.fnUntraced(function*<A, E, R>(
     const ended = yield* execution.perform(
       fiber,
       step.id,
-      Effect.flatMap(Effect.exit(attempt), (exit): Effect.Effect<Exit.Exit<A, E | StepTimedOut> | number> => {
-        const outcome = outcomeOf(execution, exit, step)
-        if (outcome === undefined) return Effect.succeed(exit)
-        const text = Outcome.stringify(outcome)
-        if (outcome._tag !== "Success") errors.push(text)
-        const done = Effect.as(Effect.suspend(() => execution.record(record(text, null))), conclude(exit, outcome))
-        const failure = outcome._tag === "Defect" ? undefined : failureOf(exit)
-        if (failure === undefined || driver === undefined) return done
-        return Effect.flatMap(
-          Effect.flatMap(Clock.currentTimeMillis, (now) => driver(now, failure)),
-          (next): Effect.Effect<Exit.Exit<A, E | StepTimedOut> | number> =>
-            next === undefined ? done : Effect.as(execution.record(record(null, next)), next)
-        )
-      })
+      Effect.uninterruptibleMask((restore) =>
+        Effect.flatMap(Effect.exit(restore(attempt)), (exit): Effect.Effect<Ended<A, E>> => {
+          const settled = settle(execution, exit, step)
+          if (settled === undefined) return Effect.succeed(exit)
+          const { outcome } = settled
+          if (outcome._tag !== "Success") Kept.add(errors, outcome)
+          const done = Effect.suspend(() =>
+            Effect.map(execution.record(record(Outcome.stringify(outcome), null)), () => {
+              if (Exit.isSuccess(settled.exit)) step.succeeded(settled.exit.value)
+              return settled.exit
+            })
+          )
+          const failure = failureOf(settled.exit)
+          const ended = failure === undefined || driver === undefined ? done : Effect.flatMap(
+            Effect.flatMap(Clock.currentTimeMillis, (now) => restore(driver(now, failure))),
+            (next): Effect.Effect<Ended<A, E>> =>
+              next === undefined ? done : Effect.as(execution.record(record(null, next)), next)
+          )
+          return Exit.isSuccess(settled.exit) ? execution.holding(ended) : ended
+        })
+      )
     )
     if (typeof ended !== "number") return yield* ended
     wakeAt = ended

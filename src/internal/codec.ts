@@ -31,6 +31,13 @@ export interface Codec<A> {
   /** `undefined` stands for "no value". */
   readonly encode: (value: A) => Result.Result<string | undefined, string>
   readonly decode: (text: string | undefined) => Result.Result<A, string>
+  /** The text, and the value that will be read from it: what to go on with, so that a replay sees nothing else. */
+  readonly settle: (value: A) => Result.Result<Settled<A>, string>
+}
+
+export interface Settled<A> {
+  readonly text: string | undefined
+  readonly value: A
 }
 
 /** Deeper than any data, and not deeper than `JSON.stringify` can follow. */
@@ -81,25 +88,41 @@ const objectFault = (value: object, depth: number): readonly [string, string] | 
 
 const shortened = (path: string): string => path.length > 100 ? `${path.slice(0, 100)}…` : path
 
+/** The JSON text of a value that JSON gives back, where it comes from a schema or from nobody knows where. */
+const stringify = (value: unknown, advice: string): Result.Result<string | undefined, string> => {
+  if (value === undefined) return Result.succeed(undefined)
+  const fault = jsonFault(value, 0)
+  return fault === undefined
+    ? Result.succeed(JSON.stringify(value))
+    : Result.fail(`value${shortened(fault[0])} ${fault[1]}${advice}`)
+}
+
+const parse = (text: string | undefined): unknown => text === undefined ? undefined : JSON.parse(text)
+
+const plainText = (value: unknown) => stringify(value, "; give it a schema")
+
 const plain: Codec<any> = {
-  encode: (value) => {
-    if (value === undefined) return Result.succeed(undefined)
-    const fault = jsonFault(value, 0)
-    return fault === undefined
-      ? Result.succeed(JSON.stringify(value))
-      : Result.fail(`value${shortened(fault[0])} ${fault[1]}; give it a schema`)
-  },
-  decode: (text) => Result.succeed(text === undefined ? undefined : JSON.parse(text))
+  encode: plainText,
+  decode: (text) => Result.succeed(parse(text)),
+  // Members that are undefined are gone when it is read, and whoever made an object may still change it.
+  settle: (value) =>
+    Result.map(plainText(value), (text) => ({
+      text,
+      value: typeof value === "object" && value !== null ? parse(text) : value
+    }))
 }
 
 /** The codec for values that need no schema. */
 export const plainJson = <A>(): Codec<A> => plain
 
+const description = (error: any): string =>
+  JSON.stringify({ _tag: error?._tag ?? error?.name, message: error?.message ?? String(error) })
+
 /** For errors that nobody gets back as what they were: keeps the tag and the message, for people to read. */
 export const described: Codec<any> = {
-  encode: (error) =>
-    Result.succeed(JSON.stringify({ _tag: error?._tag ?? error?.name, message: error?.message ?? String(error) })),
-  decode: plain.decode
+  encode: (error) => Result.succeed(description(error)),
+  decode: plain.decode,
+  settle: (error) => Result.succeed({ text: description(error), value: error })
 }
 
 const schemaCodecs = new WeakMap<Schema.Top, Codec<any>>()
@@ -111,17 +134,22 @@ export const fromSchema = <A>(schema: Schema.Codec<A, any>): Codec<A> => {
   const json = Schema.toCodecJson(schema)
   const encode = Schema.encodeUnknownResult(json)
   const decode = Schema.decodeUnknownResult(json)
+  const toText = (value: A) =>
+    Result.flatMap(Result.mapError(encode(value), ({ message }) => message), (encoded) => stringify(encoded, ""))
+  const fromText = (text: string | undefined) =>
+    Result.mapBoth(decode(parse(text)), {
+      onSuccess: (value) => value as A,
+      onFailure: (error) => error.message
+    })
   const codec: Codec<A> = {
-    encode: (value) =>
-      Result.mapBoth(encode(value), {
-        onSuccess: (encoded) => encoded === undefined ? undefined : JSON.stringify(encoded),
-        onFailure: (error) => error.message
-      }),
-    decode: (text) =>
-      Result.mapBoth(decode(text === undefined ? undefined : JSON.parse(text)), {
-        onSuccess: (value) => value as A,
-        onFailure: (error) => error.message
-      })
+    encode: toText,
+    decode: fromText,
+    settle: (value) =>
+      Result.flatMap(toText(value), (text) =>
+        Result.mapBoth(fromText(text), {
+          onSuccess: (value) => ({ text, value }),
+          onFailure: (reason) => `it cannot be read back: ${reason}`
+        }))
   }
   schemaCodecs.set(schema, codec)
   return codec

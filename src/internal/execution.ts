@@ -1,10 +1,13 @@
 /** One execution of a run by a worker: what is recorded already, what is under way, and why it must stop. */
+import type * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
+import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import { NonDeterminism, StoreError, type ValueTooLarge } from "../Errors.ts"
 import type { ClaimedRun, Lease, NewStepRecord, StepId, StepRecord, SystemDb } from "../SystemDb.ts"
+import { isBare } from "./identity.ts"
 import { Occurrences } from "./occurrences.ts"
 
 /**
@@ -25,11 +28,14 @@ export interface Host {
   readonly unpark: () => void
 }
 
-/** An undo step, registered when the step it undoes succeeded. */
+/** An undo step, registered when the step it undoes succeeded. It is told why the run fails. */
 export interface Undo {
   readonly name: string
-  readonly effect: Effect.Effect<unknown, unknown>
+  readonly effect: (cause: Cause.Cause<unknown>) => Effect.Effect<unknown, unknown>
 }
+
+/** Under what name the reason is recorded why a run fails. */
+const failureName = "Workflow.failure"
 
 const label = (id: StepId): string => `${id.name}\0${id.key}\0${id.occurrence}`
 
@@ -57,8 +63,13 @@ export class Execution {
   readonly lease: Lease
   readonly host: Host
   readonly undo: Array<Undo> = []
-  /** Whether undo steps have run already, so that the run cannot succeed any more. */
-  readonly undone: boolean
+  /** Whether the run has records of before the library's own names had a prefix: then it uses them without one. */
+  readonly bareNames: boolean
+  /**
+   * The outcome of the run, when it is recorded already that it fails: its body is replayed only to register the undo steps
+   * again.
+   */
+  failure: string | undefined = undefined
   ending: Ending | undefined = undefined
   /** Why the body was refused. */
   refusal: NonDeterminism | undefined = undefined
@@ -73,8 +84,11 @@ export class Execution {
   #looks = 0
   /** Operations under way that would be lost with the fiber; waits do not count. */
   #inFlight = 0
-  /** Writes under way of what has happened already. */
+  /** Writes under way of what has happened already, and who waits for their end. */
   #writing = 0
+  #whenQuiet: Array<() => void> = []
+  /** Writes that nobody but the engine may break off. */
+  readonly #unbroken = new Set<Fiber.Fiber<unknown, unknown>>()
   #waits = 0
   #longWaits = 0
   #parked = false
@@ -87,10 +101,29 @@ export class Execution {
     this.host = host
     this.#deadline = claimed.run.deadline
     for (const step of claimed.steps) {
+      if (step.kind === "Failure") {
+        this.failure = step.outcome ?? undefined
+        continue
+      }
       this.#recorded.set(label(step), step)
       if (step.kind !== "Undo") this.#ahead++
     }
-    this.undone = claimed.steps.some((step) => step.kind === "Undo")
+    this.bareNames = claimed.steps.some(isBare)
+    // A run that has failed is past any deadline.
+    if (this.failure !== undefined) {
+      this.#deadline = 0
+      this.#expired = true
+    }
+  }
+
+  /** When the body must have ended, as epoch milliseconds. */
+  get deadline(): number | null {
+    return this.#deadline
+  }
+
+  /** The records that the body has not come to. */
+  get unreached(): ReadonlyArray<StepRecord> {
+    return [...this.#recorded.values()].filter(({ kind }) => kind !== "Undo")
   }
 
   /** Whether nothing would be lost if the fiber were interrupted now. */
@@ -120,6 +153,8 @@ export class Execution {
     if (this.ending !== undefined && (isFailure(reason) || !isFailure(this.ending))) return
     this.ending = reason
     this.body?.interruptUnsafe()
+    if (isFailure(reason)) return
+    for (const write of this.#unbroken) write.interruptUnsafe()
   }
 
   /** Whether the body was stopped, and not by a failure. */
@@ -130,11 +165,13 @@ export class Execution {
   /**
    * The deadline has come: stops the body, and says whether it could. Not while it replays: the first operation that is not
    * recorded stops it then, so that the undo steps of what did happen are registered. Nor while something that happened is
-   * being written. A replay that makes no progress is stopped in the end.
+   * being written. A replay that makes no progress is stopped in the end. One that only registers undo steps again gets as
+   * much patience after its last record, because not every undo step hangs on one.
    */
   expire(): boolean {
     this.#expired = true
-    if (this.#writing > 0 || (this.#ahead > 0 && ++this.#looks < patientLooks)) return false
+    if (this.#writing > 0) return false
+    if ((this.#ahead > 0 || this.failure !== undefined) && ++this.#looks < patientLooks) return false
     this.end("TimedOut")
     return true
   }
@@ -184,6 +221,8 @@ export class Execution {
         `it is recorded as a ${record.kind} and now used as a ${kind}; the body must not change under a run`
       )
     }
+    // Nothing else has this identity.
+    this.#recorded.delete(label(id))
     if (kind !== "Undo") this.#ahead--
     this.#looks = 0
     return record
@@ -199,10 +238,29 @@ export class Execution {
     return refusal
   }
 
-  /** Whether the next operation that is not recorded must not begin. */
+  /**
+   * Whether the next operation that is not recorded must not begin. Past the deadline it is where a branch ends, and the body
+   * as soon as the others have passed what is recorded of them.
+   */
   #mustStop(): boolean {
-    if (this.#expired) this.end("TimedOut")
-    return this.ending !== undefined
+    if (this.#expired && this.#ahead === 0) this.end("TimedOut")
+    return this.#expired || this.ending !== undefined
+  }
+
+  /** Whether nothing new may happen, because the deadline has come or the run has failed. */
+  get overdue(): boolean {
+    return this.#expired
+  }
+
+  /** Ends the fiber at an operation that leaves no record and must not begin any more. Does not return. */
+  readonly stop: Effect.Effect<never> = Effect.suspend(() => {
+    this.#mustStop()
+    return stopped
+  })
+
+  /** Whether the body has ended and this is a fiber that outlived it: what it does counts no more. */
+  outlived(fiber: Fiber.Fiber<unknown, unknown>): boolean {
+    return this.#settled && fiber !== this.body
   }
 
   /**
@@ -220,6 +278,7 @@ export class Execution {
     live: Effect.Effect<A, E, R>
   ): Effect.Effect<A, E, R> {
     return Effect.uninterruptibleMask((restore) => {
+      if (this.outlived(fiber)) return Effect.interrupt
       if (this.#mustStop()) return stopped
       this.#inFlight++
       this.#occurrences.enter(fiber, id)
@@ -235,21 +294,79 @@ export class Execution {
     })
   }
 
-  /** Writes a step's record. Losing the lease ends the execution; a value that cannot be stored is a defect. */
+  /**
+   * Writes a step's record. Losing the lease ends the execution; a value that cannot be stored is a defect. Once begun it is
+   * not interrupted by the body's own doing, only when the engine ends the execution.
+   */
   record(step: NewStepRecord): Effect.Effect<void> {
-    return Effect.uninterruptibleMask((restore) => {
-      const written = this.hold()
-      return Effect.ensuring(restore(this.#fenced(this.db.recordStep(this.lease, step))), Effect.sync(written))
+    return Effect.uninterruptible(Effect.withFiber((fiber) => {
+      if (this.outlived(fiber)) return Effect.interrupt
+      return this.holding(this.unbroken(this.#fenced(this.db.recordStep(this.lease, step))))
+    }))
+  }
+
+  /** Records why the run fails, once and for all. For the fiber that undoes. */
+  recordFailure(outcome: string): Effect.Effect<void> {
+    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const id = { name: failureName, key: "", occurrence: 1 }
+      const record = {
+        ...id,
+        kind: "Failure",
+        attempts: 1,
+        errors: null,
+        outcome,
+        wakeAt: null,
+        startedAt: now
+      } as const
+      return this.#fenced(this.db.recordStep(this.lease, record))
     })
   }
 
-  /** Keeps the deadline from coming between what happened and its record, until the returned function is called. */
+  /** Runs an effect to its end in a fiber that only the engine's end of the execution interrupts. */
+  unbroken<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.uninterruptible(
+      Effect.flatMap(Effect.forkChild(effect, { startImmediately: true }), (fiber) => {
+        const exit = fiber.pollUnsafe()
+        if (exit !== undefined) return this.#afterwards(exit)
+        this.#unbroken.add(fiber)
+        if (this.stopped) fiber.interruptUnsafe()
+        return Effect.flatMap(Fiber.await(fiber), (exit) => {
+          this.#unbroken.delete(fiber)
+          return this.#afterwards(exit)
+        })
+      })
+    )
+  }
+
+  #afterwards<A, E>(exit: Exit.Exit<A, E>): Effect.Effect<A, E> {
+    return this.stopped && Exit.hasInterrupts(exit) ? stopped : exit
+  }
+
+  /** Keeps the deadline and the undo steps from coming between what happened and its record, until the function is called. */
   hold(): () => void {
     this.#writing++
     return () => {
       this.#writing--
+      if (this.#writing === 0) { for (const resume of this.#whenQuiet.splice(0)) resume() }
     }
   }
+
+  /** Does so for as long as the effect takes. */
+  holding<A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> {
+    return Effect.suspend(() => Effect.ensuring(effect, Effect.sync(this.hold())))
+  }
+
+  /** Waits until nothing that has happened is being written any more. */
+  readonly quiet: Effect.Effect<void> = Effect.suspend(() =>
+    this.#writing === 0
+      ? Effect.void
+      : Effect.andThen(
+        Effect.callback<void>((resume) => {
+          this.#whenQuiet.push(() => resume(Effect.void))
+        }),
+        this.quiet
+      )
+  )
 
   /** Gives the run up until `wakeAt`. Does not return: the fiber is interrupted. */
   suspend(wakeAt: number): Effect.Effect<never> {

@@ -3,7 +3,7 @@
  *
  * ```text
  * {"_tag":"Success","value":…}   no value: succeeded with undefined
- * {"_tag":"Failure","error":…}   a typed failure, encoded by the error schema
+ * {"_tag":"Failure","error":…}   a typed failure, encoded by the error schema; no error: failed with undefined
  * {"_tag":"Defect","defect":…}   a bug: name, message, cause
  * {"_tag":"TimedOut"}            an attempt's timeout, or a run's
  * ```
@@ -19,7 +19,7 @@ import type { Codec } from "./codec.ts"
 /** An outcome whose values are still JSON text. */
 export type Outcome =
   | { readonly _tag: "Success"; readonly value: string | undefined }
-  | { readonly _tag: "Failure"; readonly error: string }
+  | { readonly _tag: "Failure"; readonly error: string | undefined }
   | { readonly _tag: "Defect"; readonly defect: string }
   | { readonly _tag: "TimedOut" }
 
@@ -31,7 +31,7 @@ export const stringify = (outcome: Outcome): string => {
     case "Success":
       return outcome.value === undefined ? `{"_tag":"Success"}` : `{"_tag":"Success","value":${outcome.value}}`
     case "Failure":
-      return `{"_tag":"Failure","error":${outcome.error}}`
+      return outcome.error === undefined ? `{"_tag":"Failure"}` : `{"_tag":"Failure","error":${outcome.error}}`
     case "Defect":
       return `{"_tag":"Defect","defect":${outcome.defect}}`
     case "TimedOut":
@@ -49,7 +49,7 @@ export const parse = (text: string): Outcome => {
     case "Success":
       return { _tag: "Success", value: json.value === undefined ? undefined : JSON.stringify(json.value) }
     case "Failure":
-      return { _tag: "Failure", error: JSON.stringify(json.error) }
+      return { _tag: "Failure", error: json.error === undefined ? undefined : JSON.stringify(json.error) }
     case "Defect":
       return { _tag: "Defect", defect: JSON.stringify(json.defect) }
     default:
@@ -80,7 +80,7 @@ export const fromSuccess = <A>(value: A, codec: Codec<A>): Outcome =>
 /** The outcome of a typed failure. */
 export const fromError = <E>(error: E, codec: Codec<E>): Outcome =>
   Result.match(codec.encode(error), {
-    onSuccess: (text): Outcome => ({ _tag: "Failure", error: text ?? "null" }),
+    onSuccess: (text): Outcome => ({ _tag: "Failure", error: text }),
     onFailure: (reason) => unstorable("error", reason)
   })
 
@@ -97,6 +97,49 @@ export const fromExit = <A, E>(
   if (fail !== undefined) return fromError(fail.error, codecs.error)
   const die = exit.cause.reasons.find(Cause.isDieReason)
   return die === undefined ? undefined : fromDefect(die.defect)
+}
+
+/** An outcome, and the exit that whoever replays it gets: what the first execution is to go on with as well. */
+export interface Settled<A, E> {
+  readonly outcome: Outcome
+  readonly exit: Exit.Exit<A, E>
+}
+
+const settledDefect = (outcome: Outcome): Settled<never, never> => ({
+  outcome,
+  exit: Exit.die(reviveDefect((outcome as Extract<Outcome, { readonly _tag: "Defect" }>).defect))
+})
+
+/** A success as it is stored, or the defect that says why it cannot be. */
+export const settleSuccess = <A>(value: A, codec: Codec<A>): Settled<A, never> =>
+  Result.match(codec.settle(value), {
+    onSuccess: ({ text, value }): Settled<A, never> => ({
+      outcome: { _tag: "Success", value: text },
+      exit: Exit.succeed(value)
+    }),
+    onFailure: (reason) => settledDefect(unstorable("success value", reason))
+  })
+
+/** The same of any exit; undefined when it was only interrupted. */
+export const settle = <A, E>(
+  exit: Exit.Exit<A, E>,
+  codecs: { readonly success: Codec<A>; readonly error: Codec<E> }
+): Settled<A, E> | undefined => {
+  if (Exit.isSuccess(exit)) return settleSuccess(exit.value, codecs.success)
+  const { reasons } = exit.cause
+  const fail = reasons.find(Cause.isFailReason)
+  if (fail !== undefined) {
+    return Result.match(codecs.error.settle(fail.error), {
+      onSuccess: ({ text, value }): Settled<A, E> => ({
+        outcome: { _tag: "Failure", error: text },
+        // Where it came from is for people to read; what stood beside it is not stored.
+        exit: reasons.length === 1 ? Exit.failCause(Cause.map(exit.cause, () => value)) : Exit.fail(value)
+      }),
+      onFailure: (reason) => settledDefect(unstorable("error", reason))
+    })
+  }
+  const die = reasons.find(Cause.isDieReason)
+  return die === undefined ? undefined : settledDefect(fromDefect(die.defect))
 }
 
 /** The defect of its JSON text, as an `Error` where it was one. */

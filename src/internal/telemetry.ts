@@ -19,6 +19,12 @@ export const leasesLost = Metric.counter("effect_durable_leases_lost_total", {
   incremental: true
 })
 
+/** Recorded steps that a body did not come to before it ended, by workflow. */
+export const recordsUnreached = Metric.counter("effect_durable_records_unreached_total", {
+  description: "Recorded steps that a body did not come to before it ended",
+  incremental: true
+})
+
 /** Ticks this process turned into runs. */
 export const ticksFired = Metric.counter("effect_durable_ticks_fired_total", {
   description: "Ticks turned into runs by this process",

@@ -71,7 +71,8 @@ const continued = <E>(
         success: Codec.plainJson(),
         error: Codec.plainJson<E>(),
         timeout: undefined,
-        retry
+        retry,
+        succeeded: () => {}
       } as const
       return Effect.exit(Attempts.run(execution, fiber, effect, step, open))
     })

@@ -11,7 +11,7 @@ import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import type { StoreError, ValueTooLarge } from "../../Errors.ts"
 import type { ClaimedRun, Lease, SystemDb } from "../../SystemDb.ts"
-import { undo } from "../body.ts"
+import { failTooLarge } from "../body.ts"
 import { Execution, type Host, waitOut } from "../execution.ts"
 import * as Outcome from "../outcome.ts"
 import type { Body, End, LocalRun, Reservation } from "../registry.ts"
@@ -317,7 +317,7 @@ export class Worker {
         Effect.as<Ended>({ status: end.status, outcome: end.outcome, attempt: run.attempt })
       )
     return written(end).pipe(
-      Effect.catchTag("ValueTooLarge", (error) => Effect.andThen(undo(execution), written(tooLarge(error)))),
+      Effect.catchTag("ValueTooLarge", (error) => Effect.flatMap(failTooLarge(execution, error), written)),
       Effect.catchTags({
         LeaseLost: () => Effect.as(Metric.update(leasesLost, 1), undefined),
         ValueTooLarge: (error) => this.#unwritable(execution, error),
@@ -336,12 +336,6 @@ export class Worker {
 }
 
 const defect = (error: unknown): string => Outcome.stringify(Outcome.fromDefect(error))
-
-/** Short, because it must not be too large itself. */
-const tooLarge = ({ message, name }: ValueTooLarge): End => ({
-  status: "Failed",
-  outcome: Outcome.stringify({ _tag: "Defect", defect: JSON.stringify({ name, message }) })
-})
 
 /** A worker whose executions are fibers of the scope. */
 export const make = Effect.fnUntraced(function*(

@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { InvalidInput } from "../../Errors.ts"
+import * as Durations from "../durations.ts"
 import type { Event } from "./events.ts"
 import { toMillis } from "./window.ts"
 
@@ -219,6 +220,14 @@ const longerThanNothing = (field: string) => (input: Duration.Input): Result.Res
     (millis) => millis > 0 ? Result.succeed(millis) : invalid(field, "must be longer than nothing")
   )
 
+/** An infinite one is none, and said so it counts for more than that of the workflow: it never comes. */
+const timeout = (input: Duration.Input): Result.Result<number, InvalidInput> =>
+  Result.flatMap(
+    longerThanNothing("timeout")(input),
+    (millis) =>
+      Result.map(Durations.timeout("timeout", input), (none) => none === null ? Durations.longestMillis : millis)
+  )
+
 const instant = (field: string) => (input: DateTime.DateTime.Input): Result.Result<number, InvalidInput> =>
   toMillis(field, input)
 
@@ -297,7 +306,7 @@ export const fromOptions = (options: PolicyOptions): Result.Result<Policies, Inv
       from: optional(options.from, instant("from")),
       until: optional(options.until, instant("until")),
       maxRuns: optional(options.maxRuns, positive("maxRuns")),
-      timeoutMillis: optional(options.timeout, longerThanNothing("timeout")),
+      timeoutMillis: optional(options.timeout, timeout),
       pauseAfterFailures: optional(options.pauseAfterFailures, positive("pauseAfterFailures")),
       onFailure: optional(options.onFailure, hook("onFailure")),
       onMissed: optional(options.onMissed, hook("onMissed")),
