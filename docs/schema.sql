@@ -193,6 +193,16 @@ create index backfills_newest on "effect_durable".backfills (created_at desc, id
 alter table "effect_durable".runs add column deaths int not null default 0, add column isolated boolean not null default false,
       add column handbacks int not null default 0;
 
+drop index "effect_durable".runs_claimable;
+
+create index runs_claimable on "effect_durable".runs (workflow, wake_at, id) where status in ('Enqueued', 'Suspended');
+
+drop index "effect_durable".runs_newest;
+
+create index runs_listed on "effect_durable".runs (workflow, status, created_at, id);
+
+create index runs_listed_by_schedule on "effect_durable".runs (schedule, status, created_at, id) where schedule is not null;
+
 create table "effect_durable".links (
       run_id text collate "C" not null,
       parent text collate "C" not null,

@@ -225,18 +225,21 @@ const start = Effect.fnUntraced(function*(
   const id = options.runId === undefined
     ? yield* newRunId(workflow.name)
     : yield* names.check("runId", options.runId)
-  const parent = yield* Effect.withFiber((fiber) => Effect.succeed(currentExecution(fiber)))
+  const body = yield* Effect.withFiber((fiber) => Effect.succeed(currentExecution(fiber)))
   // A body that is replayed past its end finds what it started, and starts nothing any more.
-  if (parent?.overdue === true && Option.isNone(yield* waitOut(db.findRun(id)))) return yield* parent.stop
+  if (body?.overdue === true && Option.isNone(yield* waitOut(db.findRun(id)))) return yield* body.stop
+  // A step's run is the body's too: until the step is recorded, it may be started again.
+  const parent = Option.getOrUndefined(yield* Effect.serviceOption(CurrentRun))
   const begun = begin(db, {
     id,
     workflow: workflow.name,
     payload: encoded.success ?? "null",
     delayMillis,
     timeoutMillis: timeout,
-    parent: parent?.run.id ?? null
+    parent: parent?.run.id ?? null,
+    fresh: options.runId === undefined && body === undefined
   })
-  yield* parent === undefined ? begun : waitOut(begun)
+  yield* body === undefined ? begun : waitOut(begun)
   return workflow.handle(id)
 })
 

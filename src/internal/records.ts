@@ -65,6 +65,8 @@ export interface NewRun {
   readonly delayMillis: number | null
   readonly timeoutMillis: number | null
   readonly parent: string | null
+  /** True for an id that was made for this run and is known to nobody else yet. */
+  readonly fresh?: boolean | undefined
 }
 
 /**

@@ -20,7 +20,8 @@ const ticks = some(upTo(3), 3)
 const owner = upTo(3)
 const worker = upTo(2)
 
-const Start = Schema.TaggedStruct("Start", { run, flow, owner, delay: upTo(2), timeout: upTo(1) })
+/** The parent is one of the runs that are started, or none of them. */
+const Start = Schema.TaggedStruct("Start", { run, flow, owner, delay: upTo(2), timeout: upTo(1), parent: upTo(6) })
 const Claim = Schema.TaggedStruct("Claim", { worker, limit: upTo(4), flows: upTo(2) })
 const RecordSteps = Schema.TaggedStruct("RecordSteps", {
   lease,

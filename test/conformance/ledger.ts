@@ -209,7 +209,7 @@ const day = 24 * 60 * minute
 const nothing: Prune = { runsBefore: null, runsKept: null, entriesBefore: null, entriesKept: null, limit: 1000 }
 
 /** A test's fixture for pruning: what other tests left that is too old as well is gone, and the clock stands long before them. */
-const pruning = Effect.gen(function*() {
+export const pruning = Effect.gen(function*() {
   const f = yield* recording
   const all = (request: Partial<Prune>) =>
     Effect.gen(function*() {

@@ -128,7 +128,7 @@ export class Subject {
           owner: this.owner(command.owner),
           delayMillis: command.delay === 0 ? null : command.delay * half,
           timeoutMillis: command.timeout === 0 ? null : 5_000,
-          parent: null
+          parent: command.parent < 5 ? this.name(`r${command.parent}`) : null
         }
         return Effect.tap(db.start(run), (started) => {
           if (started.created) this.owned([{ id: run.id, ...started }])

@@ -17,6 +17,7 @@ import { hints } from "./hints.ts"
 import { ledgers } from "./ledger.ts"
 import { lists } from "./lists.ts"
 import { overlaps } from "./overlaps.ts"
+import { reliances } from "./reliance.ts"
 import { runs } from "./runs.ts"
 import { schedules } from "./schedules.ts"
 import { settlings } from "./settling.ts"
@@ -48,6 +49,7 @@ export const suite = <R, E>(
       ticks,
       backfills,
       ledgers,
+      reliances,
       lists,
       values,
       hints

@@ -36,6 +36,11 @@ const byPosition = (a: Entry, b: Entry): number => a.position - b.position
 const noted = (state: State, id: string): boolean =>
   !state.settling.has(id) || !state.schedules.has(state.runs.get(id)?.schedule ?? "")
 
+/** Whether a live run may start it again on replay: the one it was started in, or one that was given it by its id. */
+const needed = (state: State, { id, parent }: Run): boolean =>
+  (parent !== null && state.live.has(parent)) ||
+  Array.from(state.links.get(id) ?? []).some((other) => state.live.has(other))
+
 const oldRuns = (state: State, { runsBefore, runsKept }: Prune): ReadonlyArray<Run> => {
   const old = new Set<Run>()
   if (runsBefore !== null) {
@@ -50,7 +55,7 @@ const oldRuns = (state: State, { runsBefore, runsKept }: Prune): ReadonlyArray<R
   }
   // The end of one that is not settled is still to be taken note of.
   return Array.from(old)
-    .filter(({ id }) => noted(state, id))
+    .filter((run) => noted(state, run.id) && !needed(state, run))
     .sort((a, b) => a.createdAt - b.createdAt || byCodePoint(a.id, b.id))
 }
 

@@ -22,9 +22,11 @@ const start = (state: State): Store["start"] => (draft) =>
   atomic((now) => {
     const existing = state.runs.get(draft.id)
     if (existing !== undefined) {
-      return existing.workflow === draft.workflow
-        ? Effect.succeed(started(existing, false))
-        : Effect.fail(new RunConflict({ runId: draft.id, workflow: draft.workflow, existing: existing.workflow }))
+      if (existing.workflow !== draft.workflow) {
+        return Effect.fail(new RunConflict({ runId: draft.id, workflow: draft.workflow, existing: existing.workflow }))
+      }
+      if (draft.parent !== null && draft.parent !== existing.parent) state.link(draft.id, draft.parent)
+      return Effect.succeed(started(existing, false))
     }
     const { delayMillis, owner } = draft
     const begin = owner !== null && delayMillis === null ? { owner } : { wakeAt: now + (delayMillis ?? 0) }

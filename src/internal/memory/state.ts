@@ -70,6 +70,8 @@ export class State {
   readonly overlapping = new Map<string, Set<string>>()
   /** Overlap scope → its turn. */
   readonly overlapTurns = new Map<string, number>()
+  /** Run → the ids of runs that started it by its id after it was there, and rely on it as long as they live. */
+  readonly links = new Map<string, Set<string>>()
   /** Backfill → the ids of its live runs. */
   readonly filling = new Map<string, Set<string>>()
   /** The ids of runs whose end has to be taken note of. */
@@ -115,8 +117,15 @@ export class State {
     this.runs.delete(id)
     this.steps.delete(id)
     this.settling.delete(id)
+    this.links.delete(id)
+    for (const run of Array.from(this.links.keys())) mark(this.links, run, id, false)
     mark(this.runsOf, schedule, id, false)
     mark(this.unsettled, schedule, id, false)
+  }
+
+  /** Keeps a run for as long as the other one lives. */
+  link(id: string, parent: string): void {
+    mark(this.links, id, parent, true)
   }
 
   /** A run whose end was taken note of. */

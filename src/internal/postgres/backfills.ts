@@ -72,7 +72,7 @@ export const statements = (t: Tables) => {
       enqueued as materialized (
         select id from ${t.runs}
         where $4::text = 'Cancelled' and backfill = $2::text and status = 'Enqueued' and exists (select from changed)
-        order by id for update),
+        order by id for no key update),
       cancelled as (
         update ${t.runs} r set status = 'Cancelled', owner = null, wake_at = null, finished_at = clock.now,
           reason = 'Its backfill was cancelled'

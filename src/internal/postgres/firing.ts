@@ -225,7 +225,7 @@ const parts = (t: Tables): ReadonlyArray<Part> => [
       `victims as materialized (
         select r.id, i.reason from ${cancels.table(first, "i")} join moved m on m.name = i.name
           join ${t.runs} r on r.id = i.run_id
-        where r.status in (${literals(Lifecycle.from.cancel)}) order by r.id for update of r),
+        where r.status in (${literals(Lifecycle.from.cancel)}) order by r.id for no key update of r),
       cancelled as (
         update ${t.runs} r set status = 'Cancelled', owner = null, wake_at = null, finished_at = clock.now,
           reason = v.reason
@@ -234,9 +234,12 @@ const parts = (t: Tables): ReadonlyArray<Part> => [
   }),
   part(settled, (all) => each(all, (firing) => firing.settled), {
     write: (first) =>
-      `settled as (
-        update ${t.runs} r set settle = false from ${settled.table(first, "i")} join moved m on m.name = i.name
-        where r.id = i.run_id and r.settle)`
+      `noted as materialized (
+        select r.id from ${settled.table(first, "i")} join moved m on m.name = i.name
+          join ${t.runs} r on r.id = i.run_id
+        where r.settle order by r.id for no key update of r),
+      settled as (
+        update ${t.runs} r set settle = false from noted n where r.id = n.id)`
   }),
   part(hooks, (all) => each(all, (firing) => firing.hooks), {
     write: (first) =>

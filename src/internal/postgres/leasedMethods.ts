@@ -20,6 +20,11 @@ interface Recorded {
   readonly written: boolean
 }
 
+interface Released {
+  readonly released: number
+  readonly busy: ReadonlyArray<string>
+}
+
 interface Reconciled {
   readonly lost: ReadonlyArray<string>
   readonly handedBack: number
@@ -44,6 +49,19 @@ export const make = (db: Database, writer: Writer): LeasedMethods => {
         : written
     )
   }
+
+  /** Those that it passed over because somebody holds their rows. */
+  const releaseAll = Effect.fnUntraced(function*(text: string, leases: ReadonlyArray<Lease>) {
+    const [row] = yield* query<Released>(db, "release", text, [
+      yield* now,
+      texts(leases.map(({ runId }) => runId)),
+      texts(leases.map(({ worker }) => worker)),
+      ints(leases.map(({ epoch }) => epoch))
+    ])
+    const { busy, released } = row as Released
+    if (released > 0) yield* hint(db, { _tag: "RunsReady" })
+    return busy
+  })
 
   return {
     recordStep: (lease, step) => write(lease, { _tag: "Step", lease, step }),
@@ -77,13 +95,9 @@ export const make = (db: Database, writer: Writer): LeasedMethods => {
 
     release: Effect.fn("SystemDb.release")(function*(leases) {
       if (leases.length === 0) return
-      const released = yield* query(db, "release", runs.release, [
-        yield* now,
-        texts(leases.map(({ runId }) => runId)),
-        texts(leases.map(({ worker }) => worker)),
-        ints(leases.map(({ epoch }) => epoch))
-      ])
-      if (released.length > 0) yield* hint(db, { _tag: "RunsReady" })
+      const busy = yield* releaseAll(runs.release, leases)
+      // Nobody else is kept waiting for those that somebody holds.
+      if (busy.length > 0) yield* releaseAll(runs.releaseBusy, leases.filter(({ runId }) => busy.includes(runId)))
     }),
 
     reconcile: Effect.fn("SystemDb.reconcile")(function*({ held, worker }) {

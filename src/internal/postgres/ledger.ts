@@ -1,7 +1,7 @@
 /** The statements about what was decided and changed: audits, history, and when to forget them. One round trip each. */
 import * as Lifecycle from "../lifecycle.ts"
 import { literals, type Tables } from "./names.ts"
-import { runColumns } from "./rows.ts"
+import { distinct, runColumns } from "./rows.ts"
 
 /** A position as a number: it stays below 2^53. Its parameter, and what stands for none. */
 const position = (parameter: string): string => `coalesce(${parameter}::float8::bigint, 9223372036854775807)`
@@ -19,6 +19,17 @@ const ended = `status in (${literals(Lifecycle.finished)})`
 
 /** Nobody is left to take note of the end of a run whose schedule was deleted. */
 const noted = (t: Tables): string => `(not settle or not exists (select from ${t.schedules} where name = schedule))`
+
+const live = `status in (${literals(Lifecycle.live)})`
+
+/**
+ * Whether no live run may start this one again on replay: the one whose body or step it was started in, and those that were
+ * given it because its id existed already. Not those before them: who has ended is not replayed.
+ */
+const unneeded = (t: Tables, run: string): string =>
+  `not exists (select from ${t.runs} p where p.id = ${run}.parent and p.${live} offset 0)
+        and not exists (
+          select from ${t.links} l join ${t.runs} p on p.id = l.parent where l.run_id = ${run}.id and p.${live} offset 0)`
 
 /** What a run and an entry are found by, and put in order by, where they are kept. */
 const sources = (t: Tables) => [
@@ -60,13 +71,19 @@ const audits = (t: Tables, which: string): string => `
     select ${auditColumns} from ${t.audits} a
     where ${which} and a.position < ${position("$1")} order by a.position desc limit $2::int`
 
-/** The schedules that a table has rows of, in order, each found by one look at its index. */
-const schedulesOf = (name: string, table: string): string => `
-      ${name} as (
-        (select schedule from ${table} where schedule is not null order by schedule limit 1)
-        union all
-        select (select schedule from ${table} where schedule > n.schedule order by schedule limit 1)
-        from ${name} n where n.schedule is not null)`
+/** How many schedules one call of `prune` counts the rows of. */
+const slice = 500
+
+/** The schedules that a table has rows of, in order from the one after `$after` on, each found by one look; null at the end. */
+const schedulesOf = (name: string, table: string, after: string, condition: string): string =>
+  `${name}(name, n) as (
+      (select schedule, 1 from ${table} where schedule > ${after}::text and ${condition} order by schedule limit 1)
+      union all
+      select (select schedule from ${table} where schedule > w.name order by schedule limit 1), w.n + 1
+      from ${name} w where w.name is not null and w.n < ${slice})`
+
+/** Where the next call goes on: from the beginning, after the last one. */
+const next = (name: string): string => `(select case when count(name) < ${slice} then '' else max(name) end from ${name})`
 
 export const statements = (t: Tables) => ({
   auditsOf: audits(t, "a.schedule = $3::text"),
@@ -90,34 +107,37 @@ export const statements = (t: Tables) => ({
     order by (p.run).created_at, (p.run).id, (p.entry).position desc`,
 
   /**
-   * Looks at indexes from their old ends and stops when it has found enough. What the rows to delete are found by is handed
-   * on as arrays: of those the planner knows that they are short. Of the oldest entries, a few more are looked at than may be
-   * deleted: now and then a clock goes back, and positions do not.
+   * Deletes entries and audits, and finds runs to delete. Looks at indexes from their old ends and stops when it has found enough:
+   * with nothing to delete it is a look for each workflow, and for each schedule of a slice of them. Of the oldest entries, a few
+   * more are looked at than may be deleted: now and then a clock goes back, and positions do not.
    */
   prune: `
-    with recursive ${schedulesOf("with_runs", t.runs)},${schedulesOf("with_entries", t.ledger)},
+    with recursive ${distinct("flows", "workflow", t.runs, "$1::timestamptz is not null")},
+    ${schedulesOf("with_runs", t.runs, "$6", "$2::int is not null")},
+    ${schedulesOf("with_entries", t.ledger, "$7", "$4::int is not null")},
     old_runs as (
-      (select id from ${t.runs} where ${ended} and ${noted(t)} and created_at < $1::timestamptz(3)
-        order by created_at, id limit $5::int)
+      (select r.id
+        from flows f cross join unnest(array[${literals(Lifecycle.finished)}]) as s(status) cross join lateral (
+          select r.id, r.created_at from ${t.runs} r
+          where r.workflow = f.name and r.status = s.status and r.created_at < $1::timestamptz(3) and ${noted(t)}
+            and ${unneeded(t, "r")}
+          order by r.created_at, r.id limit $5::int) r
+        limit $5::int)
       union
       (select r.id
         from with_runs w
         cross join lateral (
-          select case when $2::int = 0 then 'infinity' else (
-            select tick from ${t.runs} where schedule = w.schedule and ${ended}
-            order by tick desc offset $2::int - 1 limit 1) end as tick
-          where $2::int = 0 or exists (
-            select from ${t.runs} where schedule = w.schedule order by tick desc offset $2::int limit 1)) oldest_kept
+          select from ${t.runs} where schedule = w.name order by tick desc offset $2::int limit 1) more
         cross join lateral (
-          select id from ${t.runs} where schedule = w.schedule and tick < oldest_kept.tick and ${ended} and ${noted(t)}
-          order by tick limit $5::int) r
-        where $2::int is not null
+          select case when $2::int = 0 then 'infinity' else (
+            select tick from ${t.runs} where schedule = w.name and ${ended}
+            order by tick desc offset $2::int - 1 limit 1) end as tick) oldest_kept
+        cross join lateral (
+          select r.id from ${t.runs} r
+          where r.schedule = w.name and r.tick < oldest_kept.tick and r.${ended} and ${noted(t)} and ${unneeded(t, "r")}
+          order by r.tick limit $5::int) r
         limit $5::int)
       limit $5::int),
-    pruned_runs as (
-      delete from ${t.runs} where id = any (array(select id from old_runs)) returning id),
-    pruned_steps as (
-      delete from ${t.steps} where run_id = any (array(select id from pruned_runs))),
     old_entries as materialized (
       (select position from (
           select position, recorded_at from ${t.ledger} order by position limit greatest($5::int, 1000)) e
@@ -126,11 +146,11 @@ export const statements = (t: Tables) => ({
       (select e.position
         from with_entries w
         cross join lateral (
-          select first_tick, position from ${t.ledger} where schedule = w.schedule
+          select first_tick, position from ${t.ledger} where schedule = w.name
           order by first_tick desc, position desc offset $4::int limit 1) newest
         cross join lateral (
           select position from ${t.ledger}
-          where schedule = w.schedule and (first_tick, position) <= (newest.first_tick, newest.position)
+          where schedule = w.name and (first_tick, position) <= (newest.first_tick, newest.position)
           order by first_tick, position limit $5::int) e
         where $4::int is not null
         limit $5::int)
@@ -143,6 +163,19 @@ export const statements = (t: Tables) => ({
       where at < $3::timestamptz(3) order by position limit $5::int - (select count(*) from old_entries)),
     pruned_audits as (
       delete from ${t.audits} where position = any (array(select position from old_audits)) returning 1)
-    select (select count(*)::int from pruned_runs) as runs,
-      (select count(*)::int from pruned_entries) + (select count(*)::int from pruned_audits) as entries`
+    select array(select id from old_runs) as "oldRuns",
+      ${next("with_runs")} as "runsAfter", ${next("with_entries")} as "entriesAfter",
+      (select count(*)::int from pruned_entries) + (select count(*)::int from pruned_audits) as entries`,
+
+  /** Passes over what somebody else deletes or relies on just now. */
+  lockRuns: `select id from ${t.runs} where id = any($1::text[]) and ${ended} order by id for update skip locked`,
+
+  /** Of runs that are locked, and so the last to be asked whether another one has come to rely on them. */
+  deleteRuns: `
+    with pruned as (
+      delete from ${t.runs} r where r.id = any($1::text[]) and ${unneeded(t, "r")} returning r.id),
+    pruned_steps as (delete from ${t.steps} where run_id = any (array(select id from pruned))),
+    pruned_links as (
+      delete from ${t.links} where run_id = any (array(select id from pruned)) or parent = any (array(select id from pruned)))
+    select count(*)::int as runs from pruned`
 })

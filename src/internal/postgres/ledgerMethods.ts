@@ -1,9 +1,10 @@
 /** The port's methods about the ledger: what was decided, what was changed, and forgetting both. */
 import * as Effect from "effect/Effect"
 import type { Audit, Entry, SystemDb } from "../../SystemDb.ts"
-import { type Database, query } from "./database.ts"
+import { type Database, patiently, query } from "./database.ts"
+import { storeError } from "./errors.ts"
 import { statements } from "./ledger.ts"
-import { instant } from "./parameters.ts"
+import { instant, texts } from "./parameters.ts"
 import { isRun, type PerhapsRun, toRun } from "./rows.ts"
 
 export type LedgerMethods = Pick<SystemDb["Service"], "listAudits" | "listHistory" | "findDecisions" | "prune">
@@ -21,6 +22,13 @@ interface EntryRow {
   readonly entryRunId: string | null
   readonly timing: string | null
   readonly recordedAt: Date
+}
+
+interface Pruned {
+  readonly oldRuns: ReadonlyArray<string>
+  readonly entries: number
+  readonly runsAfter: string
+  readonly entriesAfter: string
 }
 
 /** A run or an entry, with nothing but nulls for the other. */
@@ -43,6 +51,20 @@ const toEntry = (row: EntryRow): Entry => ({
 
 export const make = (db: Database): LedgerMethods => {
   const s = statements(db.tables)
+  /** The schedule up to which the past was counted. Of this process alone: nothing depends on where it begins. */
+  const after = { runs: "", entries: "" }
+
+  /** Two statements, since one would see who relies on them when it began, and not when it got the locks. */
+  const deleteRuns = (ids: ReadonlyArray<string>) =>
+    db.sql.unsafe<{ readonly id: string }>(s.lockRuns, [texts(ids)]).unprepared.pipe(
+      Effect.flatMap((locked) =>
+        db.sql.unsafe<{ readonly runs: number }>(s.deleteRuns, [texts(locked.map(({ id }) => id))]).unprepared
+      ),
+      db.sql.withTransaction,
+      Effect.mapBoth({ onSuccess: ([row]) => row?.runs ?? 0, onFailure: storeError("prune") }),
+      (once) => patiently(once, db.retryForMillis)
+    )
+
   return {
     listAudits: Effect.fn("SystemDb.listAudits")(function*(schedule, { after, limit }) {
       const rows = schedule === null
@@ -72,14 +94,21 @@ export const make = (db: Database): LedgerMethods => {
     }),
 
     prune: Effect.fn("SystemDb.prune")(function*({ entriesBefore, entriesKept, limit, runsBefore, runsKept }) {
-      const [row] = yield* query<{ readonly runs: number; readonly entries: number }>(db, "prune", s.prune, [
+      const [row] = yield* query<Pruned>(db, "prune", s.prune, [
         instant(runsBefore),
         runsKept,
         instant(entriesBefore),
         entriesKept,
-        limit
+        limit,
+        after.runs,
+        after.entries
       ])
-      return row ?? { runs: 0, entries: 0 }
+      const { entries, entriesAfter, oldRuns, runsAfter } = row as Pruned
+      const runs = oldRuns.length === 0 ? 0 : yield* deleteRuns(oldRuns)
+      // A slice is done when it has nothing left.
+      if (runs === 0) after.runs = runsAfter
+      if (entries === 0) after.entries = entriesAfter
+      return { runs, entries }
     })
   }
 }

@@ -196,6 +196,13 @@ const resilience: Migration = {
   statements: (t) => [
     `alter table ${t.runs} add column deaths int not null default 0, add column isolated boolean not null default false,
       add column handbacks int not null default 0`,
+    // By workflow, so that a worker reads nothing of what waits for others.
+    `drop index ${t.schema}.runs_claimable`,
+    `create index runs_claimable on ${t.runs} (workflow, wake_at, id) where status in (${literals(Lifecycle.claimable)})`,
+    // A list under any filter, and what is too old, is a few stretches of these.
+    `drop index ${t.schema}.runs_newest`,
+    `create index runs_listed on ${t.runs} (workflow, status, created_at, id)`,
+    `create index runs_listed_by_schedule on ${t.runs} (schedule, status, created_at, id) where schedule is not null`,
     // Runs that a body started under an id that existed: as long as the one lives, the other is kept.
     `create table ${t.links} (
       run_id text collate "C" not null,

@@ -20,6 +20,14 @@ export const clockNow = "coalesce($1::timestamptz(3), date_trunc('milliseconds',
 /** The same as a row. */
 export const clock = `clock as (select ${clockNow} as now)`
 
+/** The values of the first column of an index of this table, in order, each found by one look; then null. Recursive. */
+export const distinct = (name: string, column: string, table: string, condition = "true"): string =>
+  `${name}(name) as (
+      (select ${column} from ${table} where ${column} is not null and ${condition} order by ${column} limit 1)
+      union all
+      select (select ${column} from ${table} where ${column} > n.name order by ${column} limit 1)
+      from ${name} n where n.name is not null)`
+
 /** Columns for a select list, renamed to the fields of the record. */
 const selectable = (columns: Readonly<Record<string, string>>) => (alias: string): string =>
   Object.entries(columns).map(([field, column]) => `${alias}.${column} as "${field}"`).join(", ")

@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import { IllegalTransition, RunConflict, RunNotFound, type StoreError, type ValueTooLarge } from "../../Errors.ts"
 import type { NewRun, Run, Started, StepRecord, SystemDb } from "../../SystemDb.ts"
+import { statuses } from "../lifecycle.ts"
 import type { Compile, Written } from "./batch.ts"
 import { type Database, hint, inTransaction, now, query, queryAgain, queryOnce, virtualTime } from "./database.ts"
 import { instant, texts } from "./parameters.ts"
@@ -47,6 +48,11 @@ export const make = (db: Database, writer: Writer, waiters: Waiters, compile: Co
     if (known === undefined) return yield* start(run)
     if (known.workflow !== run.workflow) {
       return yield* new RunConflict({ runId: run.id, workflow: run.workflow, existing: known.workflow })
+    }
+    // Whoever starts it in a body relies on it, and a child is kept for its parent anyway.
+    if (run.parent !== null && run.parent !== known.parent) {
+      const kept = yield* query(db, "start", runs.keep, [run.id, run.parent])
+      if (kept.length === 0) return yield* start(run)
     }
     const { deadline, epoch, owner, status } = known
     return { created: false, status, owner, epoch, deadline }
@@ -119,16 +125,14 @@ export const make = (db: Database, writer: Writer, waiters: Waiters, compile: Co
 
     awaitRun: waiters.await,
 
-    listRuns: Effect.fn("SystemDb.listRuns")(function*(filter, { after, limit }) {
-      const any = (values: ReadonlyArray<string> | undefined) => values === undefined ? null : texts(values)
-      const rows = yield* query<RunRow>(db, "listRuns", runs.list, [
-        any(filter.status),
-        any(filter.workflow),
-        any(filter.schedule),
-        instant(after?.createdAt ?? null),
-        after?.id ?? null,
-        limit
-      ])
+    listRuns: Effect.fn("SystemDb.listRuns")(function*({ schedule, status, workflow }, { after, limit }) {
+      const page = [texts(status ?? statuses), instant(after?.createdAt ?? null), after?.id ?? null, limit]
+      const any = workflow === undefined ? null : texts(workflow)
+      const rows = schedule !== undefined
+        ? yield* query<RunRow>(db, "listRuns", runs.listOfSchedules, [...page, texts(schedule), any])
+        : any !== null
+        ? yield* query<RunRow>(db, "listRuns", runs.listOfWorkflows, [...page, any])
+        : yield* query<RunRow>(db, "listRuns", runs.list, page)
       return rows.map(toRun)
     }),
 

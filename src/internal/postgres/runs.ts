@@ -1,25 +1,65 @@
 /** The statements about runs that are not on the writer's path. One round trip each. */
 import * as Lifecycle from "../lifecycle.ts"
 import { literals, type Tables } from "./names.ts"
-import { clock, runColumns } from "./rows.ts"
+import { clock, distinct, runColumns } from "./rows.ts"
 import { fence } from "./steps.ts"
 
-const waiting = `status in (${literals(Lifecycle.from.claim)})`
+const claimable = (run: string) => `${run}.status in (${literals(Lifecycle.from.claim)})`
+
+/** Waits for a worker that executes this workflow: a stretch of an index, in the order of the wake times. */
+const waiting = (workflow: string) => `status in (${literals(Lifecycle.from.claim)}) and workflow = ${workflow}`
+
+/**
+ * Newest first, keyset paging. Each value of the column under each status is a stretch of an index, in this order: no stretch is
+ * read further than the page goes, and one that is empty costs a look. $1 are statuses, $2 and $3 the row before, $4 the limit.
+ */
+const list = (t: Tables, column: "workflow" | "schedule", names: string, condition = "true"): string => `
+    with recursive ${names},
+    page as materialized (
+      select p.id, p.created_at
+      from (select distinct name from names where name is not null) n
+        cross join (select distinct status from unnest($1::text[]) as s(status)) s
+        cross join lateral (
+          select r.id, r.created_at from ${t.runs} r
+          where r.${column} = n.name and r.status = s.status and ${condition}
+            and (r.created_at, r.id) < (coalesce($2::timestamptz(3), 'infinity'), coalesce($3::text, ''))
+          order by r.created_at desc, r.id desc limit $4::int) p
+      order by p.created_at desc, p.id desc limit $4::int)
+    select ${runColumns("r")} from page p join ${t.runs} r on r.id = p.id
+    order by p.created_at desc, p.id desc`
+
+const given = "names(name) as (select unnest($5::text[]))"
 
 export const statements = (t: Tables) => ({
   now: `with ${clock} select now from clock`,
 
   /**
-   * Locks the rows it claims, and passes over those that another worker is claiming. Materialized: planned otherwise, the
-   * limited query could be run more than once. The order is the outer one's: an update promises none. The answer has at
-   * least one row, for `nextWake`; its run is null when nothing was claimed.
+   * Locks the rows it claims, and passes over those that another worker is claiming. Each workflow has a stretch of the index, so
+   * nothing is read of what waits for others: the first rows of each are put in order and locked until there are enough. Only
+   * when others hold so many of these that there are not, each stretch is gone on with; then some may be locked in vain.
+   *
+   * Materialized: planned otherwise, the limited query could be run more than once. The order is the outer one's: an update
+   * promises none. The answer has at least one row, for `nextWake`; its run is null when nothing was claimed.
    */
   claim: `
     with ${clock},
-    due as materialized (
-      select id, wake_at from ${t.runs}
-      where ${waiting} and wake_at <= (select now from clock) and workflow = any($2::text[])
-      order by wake_at, id limit $3::int for update skip locked),
+    flows as materialized (select distinct name from unnest($2::text[]) as f(name)),
+    earliest as materialized (
+      select r.id, r.wake_at from (
+        select w.id, w.wake_at from flows f cross join lateral (
+          select id, wake_at from ${t.runs} where ${waiting("f.name")} and wake_at <= (select now from clock)
+          order by wake_at, id limit $3::int) w
+        order by w.wake_at, w.id) w
+      join ${t.runs} r on r.id = w.id
+      where ${claimable("r")} and r.wake_at <= (select now from clock)
+      order by w.wake_at, w.id limit $3::int for no key update of r skip locked),
+    more as materialized (
+      select w.id, w.wake_at from flows f cross join lateral (
+        select id, wake_at from ${t.runs} where ${waiting("f.name")} and wake_at <= (select now from clock)
+          and id not in (select id from earliest)
+        order by wake_at, id limit $3::int - (select count(*) from earliest) for no key update skip locked) w
+      order by w.wake_at, w.id limit $3::int - (select count(*) from earliest)),
+    due as materialized (select * from earliest union all select * from more),
     claimed as (
       update ${t.runs} r set status = 'Running', owner = $4::text, epoch = r.epoch + 1, wake_at = null,
         started_at = coalesce(r.started_at, clock.now),
@@ -27,13 +67,24 @@ export const statements = (t: Tables) => ({
       from due, clock where r.id = due.id
       returning r.*, due.wake_at as woke_at)
     select (
-        select wake_at from ${t.runs} where ${waiting} and workflow = any($2::text[]) and id not in (select id from due)
-        order by wake_at, id limit 1
+        select min(w.wake_at) from flows f cross join lateral (
+          select wake_at from ${t.runs} where ${waiting("f.name")} and id not in (select id from due)
+          order by wake_at, id limit 1) w
       ) as "nextWake", ${runColumns("c")}
     from clock left join claimed c on true
     order by c.woke_at, c.id`,
 
   find: `select ${runColumns("r")} from ${t.runs} r where id = $1`,
+
+  /**
+   * Keeps a run for as long as the other one lives, which relies on it. Locked against being deleted meanwhile, it is there, or
+   * it is not found.
+   */
+  keep: `
+    with kept as materialized (select id from ${t.runs} where id = $1::text for key share),
+    linked as (
+      insert into ${t.links} (run_id, parent) select id, $2::text from kept on conflict do nothing)
+    select id from kept`,
 
   /** Of these ids, the runs that have ended, and those that no run has. */
   ended: `
@@ -42,22 +93,30 @@ export const statements = (t: Tables) => ({
     left join ${t.runs} r on r.id = i.id
     where r.id is null or r.status in (${literals(Lifecycle.finished)})`,
 
-  /** Null stands for "any". Keyset paging over the index of the newest runs. */
-  list: `
-    select ${runColumns("r")} from ${t.runs} r
-    where ($1::text[] is null or status = any($1)) and ($2::text[] is null or workflow = any($2))
-      and ($3::text[] is null or schedule = any($3))
-      and ($4::timestamptz is null or (created_at, id) < ($4::timestamptz(3), $5::text))
-    order by created_at desc, id desc limit $6::int`,
+  list: list(t, "workflow", distinct("names", "workflow", t.runs)),
+  listOfWorkflows: list(t, "workflow", given),
+  /** A schedule's runs are of one workflow, as a rule, so they are looked through for it. */
+  listOfSchedules: list(t, "schedule", given, "($6::text[] is null or r.workflow = any($6))"),
 
   cancel: `
     with ${clock}
     update ${t.runs} set status = 'Cancelled', owner = null, wake_at = null, finished_at = clock.now, reason = $3::text
     from clock where id = $2 and status in (${literals(Lifecycle.from.cancel)}) returning id`,
 
-  release: `
-    with ${clock}
-    update ${t.runs} r set status = 'Enqueued', owner = null, wake_at = clock.now
-    from unnest($2::text[], $3::text[], $4::int[]) as i(run_id, owner, epoch), clock
-    where ${fence("release")} returning r.id`
+  /** `busy` are those whose row somebody else holds. With patience the statement waits for them, and fails when it was too long. */
+  release: release(t, "skip locked"),
+  releaseBusy: release(t, "")
 })
+
+const release = (t: Tables, locked: "skip locked" | ""): string => `
+    with ${clock},
+    i as materialized (select * from unnest($2::text[], $3::text[], $4::int[]) as i(run_id, owner, epoch)${
+  locked === "" ? `, (select set_config('lock_timeout', '1s', true)) as patience` : ""
+}),
+    held as materialized (
+      select r.id from ${t.runs} r join i on ${fence("release")} order by r.id for no key update of r ${locked}),
+    released as (
+      update ${t.runs} r set status = 'Enqueued', owner = null, wake_at = clock.now
+      from held, clock where r.id = held.id returning r.id)
+    select (select count(*)::int from released) as released,
+      array(select r.id from ${t.runs} r join i on ${fence("release")} where r.id not in (select id from held)) as busy`

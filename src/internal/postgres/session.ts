@@ -64,7 +64,7 @@ const settings: ReadonlyArray<readonly [name: string, value: string]> = [
   ["enable_hashjoin", "off"],
   ["enable_mergejoin", "off"],
   ["jit", "off"],
-  ["lock_timeout", "1s"]
+  ["lock_timeout", "200ms"]
 ]
 
 const set = `select ${settings.map(([name, value]) => `set_config('${name}', '${value}', false)`).join(", ")}`
@@ -83,13 +83,17 @@ interface Open {
   readonly held: Set<number>
 }
 
-/** The session of a connection of its own. Behind a pooler nothing can be kept in it: no setting, no lock. */
+/**
+ * The session of a connection of its own, opened at its first use when it is `lazy`. Behind a pooler nothing can be kept in it: no
+ * setting, no lock.
+ */
 export const dedicated = Effect.fnUntraced(function*(
   config: PgConnection.Config,
   { lockClass }: Tables,
-  options: { readonly pooled: boolean; readonly retryForMillis: number }
+  options: { readonly pooled: boolean; readonly lazy?: boolean; readonly retryForMillis: number }
 ): Effect.fn.Return<Session, StoreError, Scope.Scope> {
-  const outer = yield* Effect.scope
+  // Of its own: a connection may still be opened while what uses it is being closed.
+  const outer = yield* Effect.acquireRelease(Scope.make(), Scope.close)
   const keys = new Set<number>()
   const connecting = yield* Semaphore.make(1)
   let open: Open | undefined
@@ -157,7 +161,7 @@ export const dedicated = Effect.fnUntraced(function*(
       })
   )
 
-  yield* patiently(Effect.mapError(connect, storeError("connect")), options.retryForMillis)
+  if (options.lazy !== true) yield* patiently(Effect.mapError(connect, storeError("connect")), options.retryForMillis)
   return {
     execute: (sql, params) => use((current) => Effect.map(ask(current, sql, params), (result) => result.rows)),
     lock: options.pooled ? Effect.succeed(null) : lock,

@@ -13,12 +13,15 @@ export const statements = (t: Tables) => ({
     select $2, $3, $4::int, now + $5::float8 * interval '1 millisecond', now, now from clock
     on conflict (id) do update set renewed_at = excluded.renewed_at, lease_until = excluded.lease_until`,
 
-  /** Forgets a worker and hands back what it owns. */
+  /** Forgets a worker and hands back what it owns. A run whose row somebody else holds is left for a pulse to find. */
   retire: `
     with ${clock},
-    forgotten as (delete from ${t.workers} where id = $2)
+    forgotten as (delete from ${t.workers} where id = $2),
+    owned as materialized (
+      select r.id from ${t.runs} r where r.owner = $2 and r.status in (${literals(Lifecycle.from.release)})
+      order by r.id for no key update of r skip locked)
     update ${t.runs} r set status = 'Enqueued', owner = null, wake_at = clock.now
-    from clock where r.owner = $2 and r.status in (${literals(Lifecycle.from.release)})
+    from owned, clock where r.id = owned.id
     returning r.id`,
 
   /**
@@ -60,7 +63,7 @@ export const statements = (t: Tables) => ({
         and (o.id in (select id from dead) or not exists (select from ${t.workers} w where w.id = o.id))),
     taken as materialized (
       select r.id from orphaned o join ${t.runs} r on r.owner = o.id
-      where r.${running} order by r.id for update of r skip locked),
+      where r.${running} order by r.id for no key update of r skip locked),
     recovered as (
       update ${t.runs} r set owner = null,
         status = case when r.attempt < $4::int then 'Enqueued' else 'Dead' end,
@@ -80,14 +83,17 @@ export const statements = (t: Tables) => ({
       array(select id from suspects) as "suspectIds",
       array(select renewed_at from suspects) as "suspectTimes"`,
 
+  /** A run whose row somebody else holds is left for the next comparison. */
   reconcile: `
     with ${clock},
     held as materialized (select * from unnest($3::text[], $4::int[]) as h(run_id, epoch)),
-    handed_back as (
-      update ${t.runs} r set status = 'Enqueued', owner = null, wake_at = clock.now from clock
-      where r.owner = $2 and r.status in (${literals(Lifecycle.from.release)})
+    forgotten as materialized (
+      select r.id from ${t.runs} r where r.owner = $2 and r.status in (${literals(Lifecycle.from.release)})
         and not exists (select from held h where h.run_id = r.id and h.epoch = r.epoch)
-      returning r.id)
+      order by r.id for no key update of r skip locked),
+    handed_back as (
+      update ${t.runs} r set status = 'Enqueued', owner = null, wake_at = clock.now
+      from forgotten, clock where r.id = forgotten.id returning r.id)
     select (select count(*)::int from handed_back) as "handedBack",
       array(select h.run_id from held h where not exists (
         select from ${t.runs} r where r.id = h.run_id and r.owner = $2 and r.epoch = h.epoch and r.${running})) as lost`

@@ -1,6 +1,10 @@
 /**
- * Group commit. The facts of all fibers gather while the writer's connection is busy, and go out as one statement the moment
- * it is free. There is no timer: a fact that is alone waits for nobody. Decision 0005.
+ * Group commit. The facts of all fibers gather while a connection is busy, and go out as one statement the moment it is free.
+ * There is no timer: a fact that is alone waits for nobody. Decision 0005.
+ *
+ * There are two lanes, each with a connection: one for what never waits for another transaction, and one for starts of ids that
+ * somebody else may be inserting. What meets a stranger's lock leaves its lane at once and is tried again aside, so that nobody
+ * stands behind it.
  *
  * A statement that is refused is written again in halves, so that one bad fact fails alone. One that the database could not
  * take just now is written again, which is safe: every fact knows its own work when it finds it done.
@@ -11,9 +15,10 @@ import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
 import * as FiberSet from "effect/FiberSet"
 import type * as Scope from "effect/Scope"
+import * as Semaphore from "effect/Semaphore"
 import type { SqlError } from "effect/sql/SqlError"
 import { StoreError } from "../../Errors.ts"
-import type { Batch, Compile, Written } from "./batch.ts"
+import { type Batch, type Compile, patience, type Written } from "./batch.ts"
 import { live, virtualTime } from "./database.ts"
 import { fateOf, storeError } from "./errors.ts"
 import { type Fact, Together, weightOf } from "./facts.ts"
@@ -33,12 +38,16 @@ export interface Writer {
   readonly write: (fact: Fact) => Effect.Effect<Written, StoreError>
 }
 
+type Execute = (batch: Batch) => Effect.Effect<ReadonlyArray<object>, SqlError>
+
 export interface Options {
   readonly compile: Compile
   /** Runs a statement on the writer's own connection. */
-  readonly execute: (batch: Batch) => Effect.Effect<ReadonlyArray<object>, SqlError>
-  /** Runs a statement where it may wait for a lock without everybody else having to. */
-  readonly executeAside: (batch: Batch) => Effect.Effect<ReadonlyArray<object>, SqlError>
+  readonly execute: Execute
+  /** Runs starts that may have to wait for another transaction, on a connection of their own. Without it there are no others. */
+  readonly executeStarts: Execute | undefined
+  /** Runs a statement for which neither is kept waiting. */
+  readonly executeAside: Execute
   readonly retryForMillis: number
   /** Called with every batch that went through, before those who wait for it go on. */
   readonly onWritten: (facts: ReadonlyArray<Fact>, written: ReadonlyArray<Written>) => void
@@ -48,6 +57,10 @@ const largestBatch = 1000
 /** In characters of JSON. */
 const heaviestBatch = 4_000_000
 const longestPauseMillis = 1_000
+/** The longest pause before a row that somebody held is looked at again. */
+const longestHeldMillis = 200
+/** How many statements may be under way aside: the connections are taken from the pool, which others need too. */
+const mostAside = 2
 /** How long closing waits for an absent database. */
 const closeForMillis = 5_000
 
@@ -77,101 +90,155 @@ const gather = (queue: ReadonlyArray<Pending>): readonly [batch: Array<Pending>,
   return [batch, left]
 }
 
-const refuse = (batch: ReadonlyArray<Pending>, error: SqlError): void => {
-  for (const { fact, resume } of batch) resume(Exit.fail(storeError(methods[fact._tag])(error)))
+const refuse = (batch: ReadonlyArray<Pending>, error: SqlError | undefined): void => {
+  for (const { fact, resume } of batch) {
+    const method = methods[fact._tag]
+    resume(Exit.fail(
+      error === undefined
+        ? new StoreError({ method, retryable: true, detail: "Somebody else holds the run's row" })
+        : storeError(method)(error)
+    ))
+  }
+}
+
+/** Where facts gather for one connection. */
+interface Lane {
+  readonly execute: (batch: ReadonlyArray<Pending>) => Effect.Effect<ReadonlyArray<Pending>, SqlError>
+  queue: Array<Pending>
+  /** Set while the lane has nothing to do. */
+  wake: (() => void) | undefined
+  closed: boolean
 }
 
 export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Return<Writer, never, Scope.Scope> {
   const realTime = Clock.Clock.defaultValue()
   const aside = yield* FiberSet.make<void>()
-  let queue: Array<Pending> = []
+  const turns = yield* Semaphore.make(mostAside)
   let closeAt = Number.POSITIVE_INFINITY
-  let closed = false
-  /** Set while the writer has nothing to do. */
-  let wake: (() => void) | undefined
 
-  const attempt = (batch: ReadonlyArray<Pending>, execute: Options["execute"]) =>
+  /** Writes the batch and answers its facts, but for those whose row somebody else holds: these are returned. */
+  const attempt = (execute: Execute, patient?: { readonly patience: typeof patience }) =>
+  (batch: ReadonlyArray<Pending>) =>
     Effect.suspend(() => {
       const facts = batch.map(({ fact }) => fact)
-      const statement = options.compile(facts, (batch[0] as Pending).now)
+      const statement = options.compile(facts, (batch[0] as Pending).now, patient)
       return Effect.map(execute(statement), ([row]) => {
         const written = statement.read(row as object)
         options.onWritten(facts, written)
-        batch.forEach(({ resume }, index) => resume(Exit.succeed(written[index] as Written)))
+        return batch.filter(({ resume }, index) => {
+          const one = written[index] as Written
+          if (!one.busy) resume(Exit.succeed(one))
+          return one.busy
+        })
       })
     })
 
-  /** Writes the batch, however often it takes, until each of its facts has its answer. */
-  const flush = (batch: ReadonlyArray<Pending>, failures = 0): Effect.Effect<void> =>
-    batch.length === 0 ? Effect.void : Effect.catch(attempt(batch, options.execute), (error) => {
-      // It was connected before, so whatever keeps it from connecting now may pass.
-      const fate = error.reason.operation === "connect" ? "absent" : fateOf(error)
-      if (fate === "absent" || fate === "again") return pause(batch, error, failures, flush)
-      if (batch.length > 1) {
-        const middle = batch.length >> 1
-        return Effect.andThen(flush(batch.slice(0, middle)), Effect.suspend(() => flush(batch.slice(middle))))
+  const attemptAside = attempt(options.executeAside, { patience })
+  const lane = (execute: Lane["execute"]): Lane => ({ execute, queue: [], wake: undefined, closed: false })
+  const fenced = lane(attempt(options.execute))
+  const starts = options.executeStarts === undefined
+    ? undefined
+    : lane(attempt(options.executeStarts, { patience }))
+  const lanes = starts === undefined ? [fenced] : [fenced, starts]
+
+  /** Writes the batch, however often it takes, until each of its facts has its answer or has left for aside. */
+  const flush = (lane: Lane, batch: ReadonlyArray<Pending>, failures = 0): Effect.Effect<void> =>
+    batch.length === 0 ? Effect.void : Effect.matchEffect(lane.execute(batch), {
+      onSuccess: (held) => held.length === 0 ? Effect.void : leave(held),
+      onFailure: (error) => {
+        // It was connected before, so whatever keeps it from connecting now may pass.
+        const fate = error.reason.operation === "connect" ? "absent" : fateOf(error)
+        if (fate === "slow") return leave(batch, error)
+        if (fate === "absent" || fate === "again") {
+          // Those who came meanwhile wait for the same thing.
+          refuse(lane.queue.filter(impatient), error)
+          lane.queue = lane.queue.filter((pending) => !impatient(pending))
+          return pause(batch, error, failures, longestPauseMillis, (left, failures) => flush(lane, left, failures))
+        }
+        if (batch.length === 1) return Effect.sync(() => refuse(batch, error))
+        return inHalves(batch, (half) => flush(lane, half))
       }
-      if (fate === "refused") return Effect.sync(() => refuse(batch, error))
-      const giveUp = Effect.sync(() => refuse(batch, error))
-      return Effect.asVoid(FiberSet.run(aside, Effect.onInterrupt(flushAside(batch), () => giveUp)))
     })
 
-  /** For a fact that met a lock which somebody holds for long. */
-  const flushAside = (batch: ReadonlyArray<Pending>, failures = 0): Effect.Effect<void> =>
-    batch.length === 0 ?
-      Effect.void :
-      Effect.catch(attempt(batch, options.executeAside), (error) =>
-        fateOf(error) === "refused"
-          ? Effect.sync(() => refuse(batch, error))
-          : pause(batch, error, failures, flushAside))
+  const inHalves = (batch: ReadonlyArray<Pending>, write: (half: ReadonlyArray<Pending>) => Effect.Effect<void>) => {
+    const middle = batch.length >> 1
+    return Effect.andThen(write(batch.slice(0, middle)), Effect.suspend(() => write(batch.slice(middle))))
+  }
 
+  /** Goes on aside with what met a lock that somebody holds, or took too long. */
+  const leave = (batch: ReadonlyArray<Pending>, error?: SqlError): Effect.Effect<void> => {
+    const giveUp = Effect.sync(() => refuse(batch, error))
+    return Effect.asVoid(FiberSet.run(aside, Effect.onInterrupt(flushAside(batch, error), () => giveUp)))
+  }
+
+  /** What came as one may have one fact at fault, so the halves of what fails go on by themselves. */
+  const flushAside = (
+    batch: ReadonlyArray<Pending>,
+    before: SqlError | undefined,
+    failures = 0
+  ): Effect.Effect<void> =>
+    pause(batch, before, failures, before === undefined ? longestHeldMillis : longestPauseMillis, (left, failures) =>
+      Effect.matchEffect(turns.withPermit(attemptAside(left)), {
+        onSuccess: (held) => held.length === 0 ? Effect.void : flushAside(held, undefined, failures),
+        onFailure: (error) => {
+          const fate = fateOf(error)
+          if (left.length === 1) {
+            return fate === "refused" ? Effect.sync(() => refuse(left, error)) : flushAside(left, error, failures)
+          }
+          return fate === "slow" || fate === "refused"
+            ? inHalves(left, (half) => leave(half, error))
+            : flushAside(left, error, failures)
+        }
+      }))
+
+  const impatient = ({ giveUpAt }: Pending) => Math.min(giveUpAt, closeAt) <= realTime.currentTimeMillisUnsafe()
+
+  /** Goes on after a while with those of the batch that somebody still waits for. */
   const pause = (
     batch: ReadonlyArray<Pending>,
-    error: SqlError,
+    error: SqlError | undefined,
     failures: number,
+    longestMillis: number,
     again: (batch: ReadonlyArray<Pending>, failures: number) => Effect.Effect<void>
   ): Effect.Effect<void> =>
     Effect.suspend(() => {
-      const now = realTime.currentTimeMillisUnsafe()
-      const patient = ({ giveUpAt }: Pending) => Math.min(giveUpAt, closeAt) > now
-      // Those who came meanwhile wait for the same thing.
-      refuse([...batch, ...queue].filter((pending) => !patient(pending)), error)
-      queue = queue.filter(patient)
-      const left = batch.filter((pending) => patient(pending) && !pending.abandoned)
+      refuse(batch.filter(impatient), error)
+      const left = batch.filter((pending) => !impatient(pending) && !pending.abandoned)
       if (left.length === 0) return Effect.void
-      const millis = Math.min(longestPauseMillis, 10 * 2 ** failures)
+      const millis = Math.min(longestMillis, 10 * 2 ** failures)
       return Effect.andThen(Effect.sleep(millis), Effect.suspend(() => again(left, failures + 1)))
     })
 
-  const idle = Effect.callback<void>((resume) => {
-    wake = () => {
-      wake = undefined
-      resume(Effect.void)
-    }
-  })
+  const idle = (lane: Lane) =>
+    Effect.callback<void>((resume) => {
+      lane.wake = () => {
+        lane.wake = undefined
+        resume(Effect.void)
+      }
+    })
 
-  const run = Effect.gen(function*() {
+  const run = Effect.fnUntraced(function*(lane: Lane) {
     while (true) {
-      if (queue.length > 0) {
-        const [batch, left] = gather(queue)
-        queue = left
-        yield* flush(batch)
+      if (lane.queue.length > 0) {
+        const [batch, left] = gather(lane.queue)
+        lane.queue = left
+        yield* flush(lane, batch)
       } else if (closeAt === Number.POSITIVE_INFINITY) {
-        yield* idle
+        yield* idle(lane)
       } else {
-        closed = true
+        lane.closed = true
         return
       }
     }
   })
 
   // Not a child of whoever builds the layer, and in real time, whatever clock that has.
-  const fiber = yield* Effect.forkDetach(live(run))
+  const fibers = yield* Effect.forEach(lanes, (lane) => Effect.forkDetach(live(run(lane))))
   yield* Effect.addFinalizer(() =>
     Effect.suspend(() => {
       closeAt = realTime.currentTimeMillisUnsafe() + closeForMillis
-      wake?.()
-      return Effect.asVoid(Fiber.await(fiber))
+      for (const { wake } of lanes) wake?.()
+      return Effect.asVoid(Fiber.awaitAll(fibers))
     })
   )
 
@@ -179,7 +246,9 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     write: (fact) =>
       Effect.withFiber((fiber) =>
         Effect.callback<Written, StoreError>((resume) => {
-          if (closed) {
+          // An id that was just made is nobody else's.
+          const lane = fact._tag === "Start" && fact.run.fresh !== true ? starts ?? fenced : fenced
+          if (lane.closed) {
             const detail = "The store's layer is closed"
             return resume(Effect.fail(new StoreError({ method: methods[fact._tag], retryable: false, detail })))
           }
@@ -192,8 +261,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
             resume,
             abandoned: false
           }
-          queue.push(pending)
-          wake?.()
+          lane.queue.push(pending)
+          lane.wake?.()
           return Effect.sync(() => {
             pending.abandoned = true
           })
