@@ -10,6 +10,7 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
@@ -30,10 +31,10 @@ import { identifyOwn, type Own } from "./internal/identity.ts"
 import { bounded } from "./internal/ids.ts"
 import * as names from "./internal/names.ts"
 import * as Outcome from "./internal/outcome.ts"
-import { Registry, type Reservation } from "./internal/registry.ts"
+import { Registry } from "./internal/registry.ts"
 import * as uuids from "./internal/uuid.ts"
 import * as Run from "./Run.ts"
-import { type NewRun, type Started, type StepRecord, SystemDb } from "./SystemDb.ts"
+import { type NewRun, type StepRecord, SystemDb } from "./SystemDb.ts"
 
 export {
   /**
@@ -156,57 +157,56 @@ const currentExecution = (fiber: Fiber.Fiber<unknown, unknown>): Execution | und
     ? undefined
     : Context.getOrUndefined(fiber.context as Context.Context<CurrentRun>, CurrentRun)
 
-const insert = (
-  db: SystemDb["Service"],
-  run: NewRun,
-  reservation: Reservation | undefined
-): Effect.Effect<Started, RunConflict | ValueTooLarge | StoreError> =>
-  db.start(run).pipe(
-    Effect.tapError((error) =>
-      Effect.sync(() => error._tag === "StoreError" ? reservation?.abandon() : reservation?.free())
-    )
-  )
-
 /**
- * Writes the run and, when this process has a free slot for it, executes it here at once. Not interruptible in between: a run
- * owned by this worker must not be forgotten.
+ * Writes the run and, when this process has a free slot for it, executes it here at once. Interruptible only while the store is
+ * asked, and then nobody knows whether the run exists: if it does, it is handed to any worker. From the answer on nothing comes
+ * in between: a run owned by this worker must not be forgotten.
  */
-const begin = Effect.fnUntraced(function*(db: SystemDb["Service"], run: Omit<NewRun, "owner">) {
-  const registry = Option.getOrUndefined(yield* Effect.serviceOption(Registry))
-  const reservation = run.delayMillis === null ? registry?.reserve(run.workflow, run.id) : undefined
-  const started = yield* insert(db, { ...run, owner: reservation?.worker ?? null }, reservation)
-  if (reservation === undefined) return
-  if (started.status !== "Running" || started.owner !== reservation.worker) return reservation.free()
-  // It existed, under this worker: a claim of it is on its way here, or the first answer to this insert was lost.
-  if (!started.created) return reservation.abandon()
-  const now = yield* Clock.currentTimeMillis
-  reservation.submit({
-    run: {
-      ...run,
-      status: "Running",
-      outcome: null,
-      owner: started.owner,
-      epoch: started.epoch,
-      attempt: 1,
-      deaths: 0,
-      isolated: false,
-      handbacks: 0,
-      wakeAt: null,
-      deadline: started.deadline,
-      schedule: null,
-      tick: null,
-      origin: null,
-      overlap: null,
-      startBy: null,
-      backfill: null,
-      reason: null,
-      createdAt: now,
-      startedAt: now,
-      finishedAt: null
-    },
-    steps: []
-  })
-}, Effect.uninterruptible)
+const begin = (db: SystemDb["Service"], run: Omit<NewRun, "owner">) =>
+  Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
+    const registry = Option.getOrUndefined(yield* Effect.serviceOption(Registry))
+    const reservation = run.delayMillis === null ? registry?.reserve(run.workflow, run.id) : undefined
+    const started = yield* Effect.onError(
+      restore(db.start({ ...run, owner: reservation?.worker ?? null })),
+      (cause) =>
+        Effect.sync(() => {
+          const refused = Cause.findErrorOption(cause)
+          if (Option.isSome(refused) && refused.value._tag !== "StoreError") reservation?.free()
+          else reservation?.abandon()
+        })
+    )
+    if (reservation === undefined) return
+    if (started.status !== "Running" || started.owner !== reservation.worker) return reservation.free()
+    // It existed, under this worker: a claim of it is on its way here, or the first answer to this insert was lost.
+    if (!started.created) return reservation.abandon()
+    const now = yield* Clock.currentTimeMillis
+    reservation.submit({
+      run: {
+        ...run,
+        status: "Running",
+        outcome: null,
+        owner: started.owner,
+        epoch: started.epoch,
+        attempt: 1,
+        deaths: 0,
+        isolated: false,
+        handbacks: 0,
+        wakeAt: null,
+        deadline: started.deadline,
+        schedule: null,
+        tick: null,
+        origin: null,
+        overlap: null,
+        startBy: null,
+        backfill: null,
+        reason: null,
+        createdAt: now,
+        startedAt: now,
+        finishedAt: null
+      },
+      steps: []
+    })
+  }))
 
 const start = Effect.fnUntraced(function*(
   workflow: Any,

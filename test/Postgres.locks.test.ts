@@ -195,8 +195,15 @@ describe("a takeover is under way", () => {
         begun(n % 2 === 0 ? db.finish(lease(id), succeeded) : db.suspend(lease(id), 0)))
       yield* others
       yield* taken.commit
-      for (const write of writes) assert.include(String(yield* Fiber.join(write)), "LeaseLost")
-      assert.deepStrictEqual(yield* Effect.forEach(ids, statusOf), ids.map(() => "Enqueued"))
+      for (const write of writes) {
+        assert.include(String(yield* Fiber.join(write)), "LeaseLost")
+      }
+      assert.deepStrictEqual(
+        yield* Effect.forEach(ids, statusOf),
+        ids.map(() =>
+          "Enqueued"
+        )
+      )
     }).pipe(Effect.scoped, Effect.provide(store)))
 
   it.live("and all of them are written when it is rolled back", () =>
@@ -280,7 +287,13 @@ describe("two workers claim at once", () => {
 })
 
 describe("retention", () => {
-  const far = { runsBefore: Number.MAX_SAFE_INTEGER / 2, runsKept: null, entriesBefore: null, entriesKept: null, limit: 9 }
+  const far = {
+    runsBefore: Number.MAX_SAFE_INTEGER / 2,
+    runsKept: null,
+    entriesBefore: null,
+    entriesKept: null,
+    limit: 9
+  }
   const ended = (id: string) =>
     SystemDb.use((db) => Effect.andThen(db.start(newRun(id, { owner: "w" })), db.finish(lease(id), succeeded)))
 

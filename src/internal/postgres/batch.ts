@@ -258,7 +258,9 @@ export const compiler = (t: Tables): Compile => {
         all[kind].write
       ]
     })
-    return `with ${[clock, ...(patient ? [waiting] : []), ...ctes].join(",\n")}\nselect ${present.map((kind) => all[kind].answer).join(",\n")}`
+    return `with ${[clock, ...(patient ? [waiting] : []), ...ctes].join(",\n")}\nselect ${
+      present.map((kind) => all[kind].answer).join(",\n")
+    }`
   }
 
   return (facts, now, options) => {

@@ -83,7 +83,8 @@ const schedulesOf = (name: string, table: string, after: string, condition: stri
       from ${name} w where w.name is not null and w.n < ${slice})`
 
 /** Where the next call goes on: from the beginning, after the last one. */
-const next = (name: string): string => `(select case when count(name) < ${slice} then '' else max(name) end from ${name})`
+const next = (name: string): string =>
+  `(select case when count(name) < ${slice} then '' else max(name) end from ${name})`
 
 export const statements = (t: Tables) => ({
   auditsOf: audits(t, "a.schedule = $3::text"),

@@ -68,14 +68,17 @@ export const make = Effect.fnUntraced(function*(
     ? Session.shared(sql)
     : yield* Session.dedicated(sql.config, names, { pooled, retryForMillis })
   // The only session there is waits for nobody.
-  const starts = exclusive ? undefined : yield* Session.dedicated(sql.config, names, { pooled, lazy: true, retryForMillis })
+  const starts = exclusive
+    ? undefined
+    : yield* Session.dedicated(sql.config, names, { pooled, lazy: true, retryForMillis })
   const db: Database = { sql, tables: names, hints, retryForMillis, exclusive }
   const compile = compiler(names)
   const writer = yield* Writer.make({
     compile,
     execute: ({ params, sql }) => session.execute(sql, params),
     executeStarts: starts === undefined ? undefined : ({ params, sql }) => starts.execute(sql, params),
-    executeAside: ({ params, sql: text }) => Effect.withTracerEnabled(sql.unsafe<object>(text, params).unprepared, false),
+    executeAside: ({ params, sql: text }) =>
+      Effect.withTracerEnabled(sql.unsafe<object>(text, params).unprepared, false),
     retryForMillis,
     onWritten: (facts, written) => hintsOf(facts, written).forEach(hints.publish)
   })

@@ -117,21 +117,21 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   let closeAt = Number.POSITIVE_INFINITY
 
   /** Writes the batch and answers its facts, but for those whose row somebody else holds: these are returned. */
-  const attempt = (execute: Execute, patient?: { readonly patience: typeof patience }) =>
-  (batch: ReadonlyArray<Pending>) =>
-    Effect.suspend(() => {
-      const facts = batch.map(({ fact }) => fact)
-      const statement = options.compile(facts, (batch[0] as Pending).now, patient)
-      return Effect.map(execute(statement), ([row]) => {
-        const written = statement.read(row as object)
-        options.onWritten(facts, written)
-        return batch.filter(({ resume }, index) => {
-          const one = written[index] as Written
-          if (!one.busy) resume(Exit.succeed(one))
-          return one.busy
+  const attempt =
+    (execute: Execute, patient?: { readonly patience: typeof patience }) => (batch: ReadonlyArray<Pending>) =>
+      Effect.suspend(() => {
+        const facts = batch.map(({ fact }) => fact)
+        const statement = options.compile(facts, (batch[0] as Pending).now, patient)
+        return Effect.map(execute(statement), ([row]) => {
+          const written = statement.read(row as object)
+          options.onWritten(facts, written)
+          return batch.filter(({ resume }, index) => {
+            const one = written[index] as Written
+            if (!one.busy) resume(Exit.succeed(one))
+            return one.busy
+          })
         })
       })
-    })
 
   const attemptAside = attempt(options.executeAside, { patience })
   const lane = (execute: Lane["execute"]): Lane => ({ execute, queue: [], wake: undefined, closed: false })
@@ -177,19 +177,25 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     before: SqlError | undefined,
     failures = 0
   ): Effect.Effect<void> =>
-    pause(batch, before, failures, before === undefined ? longestHeldMillis : longestPauseMillis, (left, failures) =>
-      Effect.matchEffect(turns.withPermit(attemptAside(left)), {
-        onSuccess: (held) => held.length === 0 ? Effect.void : flushAside(held, undefined, failures),
-        onFailure: (error) => {
-          const fate = fateOf(error)
-          if (left.length === 1) {
-            return fate === "refused" ? Effect.sync(() => refuse(left, error)) : flushAside(left, error, failures)
+    pause(
+      batch,
+      before,
+      failures,
+      before === undefined ? longestHeldMillis : longestPauseMillis,
+      (left, failures) =>
+        Effect.matchEffect(turns.withPermit(attemptAside(left)), {
+          onSuccess: (held) => held.length === 0 ? Effect.void : flushAside(held, undefined, failures),
+          onFailure: (error) => {
+            const fate = fateOf(error)
+            if (left.length === 1) {
+              return fate === "refused" ? Effect.sync(() => refuse(left, error)) : flushAside(left, error, failures)
+            }
+            return fate === "slow" || fate === "refused"
+              ? inHalves(left, (half) => leave(half, error))
+              : flushAside(left, error, failures)
           }
-          return fate === "slow" || fate === "refused"
-            ? inHalves(left, (half) => leave(half, error))
-            : flushAside(left, error, failures)
-        }
-      }))
+        })
+    )
 
   const impatient = ({ giveUpAt }: Pending) => Math.min(giveUpAt, closeAt) <= realTime.currentTimeMillisUnsafe()
 
