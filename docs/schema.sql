@@ -197,6 +197,9 @@ drop index "effect_durable".runs_claimable;
 
 create index runs_claimable on "effect_durable".runs (workflow, wake_at, id) where status in ('Enqueued', 'Suspended');
 
+create index runs_suspected on "effect_durable".runs (workflow, wake_at, id)
+      where deaths > 0 and status in ('Enqueued', 'Suspended');
+
 drop index "effect_durable".runs_newest;
 
 create index runs_listed on "effect_durable".runs (workflow, status, created_at, id);

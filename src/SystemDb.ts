@@ -129,12 +129,21 @@ export class SystemDb extends Context.Service<SystemDb, {
    * Takes up to `limit` runs of these workflows whose wake time has come. No two workers get the same run; epoch and,
    * at the first claim, deadline are set. `nextWake` is the earliest wake time still ahead. A second round trip when one
    * of the runs has recorded steps. Order: earliest wake first, ties by id.
+   *
+   * Runs with `maxAttempts` deaths in a row or more are suspects and passed over; `suspects` says that one of them is due. With
+   * `isolated` it is the other way round: it takes the suspect that is due first, alone, and marks it so.
    */
   readonly claim: (request: {
     readonly worker: string
     readonly limit: number
     readonly workflows: ReadonlyArray<string>
-  }) => Effect.Effect<{ readonly runs: ReadonlyArray<ClaimedRun>; readonly nextWake: number | null }, StoreError>
+    /** Default: nothing is a suspect. */
+    readonly maxAttempts?: number | undefined
+    readonly isolated?: boolean | undefined
+  }) => Effect.Effect<
+    { readonly runs: ReadonlyArray<ClaimedRun>; readonly nextWake: number | null; readonly suspects: boolean },
+    StoreError
+  >
 
   readonly findRun: (runId: string) => Effect.Effect<Option.Option<Run>, StoreError>
 
@@ -196,14 +205,21 @@ export class SystemDb extends Context.Service<SystemDb, {
 
   /**
    * Renews the worker's lease and takes the runs of dead workers: those whose lease has expired, and those among
-   * `suspects` whose session lock is still missing and who have not renewed their lease since.
+   * `suspects` whose session lock is still missing and who have not renewed their lease since. A run of a dead worker is
+   * enqueued with one death more, or with none when that worker had recorded something of it; one that was isolated, and had
+   * recorded nothing, is Dead.
    */
   readonly pulse: (request: {
     readonly worker: string
     readonly leaseMillis: number
-    readonly maxAttempts: number
     readonly suspects: ReadonlyArray<Suspect>
   }) => Effect.Effect<Pulse, StoreError>
+
+  /**
+   * Says that the run is not isolated any more, before its worker takes up anything else; what it was suspected of is forgotten.
+   * So two suspects that only wait do not make room for each other for ever.
+   */
+  readonly endIsolation: (lease: Lease) => Effect.Effect<void, LeaseLost | StoreError>
 
   /**
    * Hands these runs back: enqueued again, to be claimed at once, attempt unchanged. Leases that are lost are passed over. A second

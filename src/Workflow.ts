@@ -353,8 +353,10 @@ const value = <A>(own: Own, make: Effect.Effect<A>): Effect.Effect<A, never, Cur
       const id = identifyOwn(execution, fiber, own, "", "take it before the branches fork")
       const known = execution.recorded(id, "Value")
       if (known !== undefined) {
-        const outcome = Outcome.parse(known.outcome!)
-        return Effect.succeed(JSON.parse((outcome as { readonly value: string }).value) as A)
+        return execution.inTurn(fiber, known, () => {
+          const outcome = Outcome.parse(known.outcome!)
+          return Effect.succeed(JSON.parse((outcome as { readonly value: string }).value) as A)
+        })
       }
       return execution.perform(
         fiber,
@@ -410,7 +412,7 @@ export const sleep = (
     Effect.withFiber((fiber) => {
       const id = identifyOwn(execution, fiber, "sleep", options?.key)
       const known = execution.recorded(id, "Sleep")
-      if (known !== undefined) return execution.waitUntil(fiber, known.wakeAt!)
+      if (known !== undefined) return execution.inTurn(fiber, known, () => execution.waitUntil(fiber, known.wakeAt!))
       const millis = Durations.wait("duration of Workflow.sleep", duration)
       if (Result.isFailure(millis)) return Effect.die(millis.failure)
       const write = Effect.flatMap(Clock.currentTimeMillis, (now) => {

@@ -67,7 +67,7 @@ it.live(
       yield* open(Effect.gen(function*() {
         const db = yield* SystemDb
         const worker = yield* db.registerWorker({ application: "a", leaseMillis: 60_000 })
-        const pulse = { worker, leaseMillis: 60_000, maxAttempts: 3 }
+        const pulse = { worker, leaseMillis: 60_000 }
         const { suspects } = yield* db.pulse({ ...pulse, suspects: [] })
         assert.deepStrictEqual(suspects.map((suspect) => suspect.worker), ["gone"])
         assert.strictEqual((yield* db.pulse({ ...pulse, suspects })).recovered, 1)

@@ -54,7 +54,7 @@ describe("a worker that dies", () => {
       )
       let victim = yield* node({ bodies, maxAttempts: 3 })
       const handle = yield* victim.run(Flow.start(undefined, { runId: "r" }))
-      for (let n = 1; n <= 3; n++) {
+      for (let n = 1; n <= 4; n++) {
         yield* eventually(Effect.sync(() => attempts.length), (length) => length === n)
         yield* victim.crash
         victim = yield* node({ bodies, maxAttempts: 3 })
@@ -63,11 +63,11 @@ describe("a worker that dies", () => {
       assert(Exit.isFailure(exit))
       const error = Option.getOrThrow(Cause.findErrorOption(exit.cause))
       assert(error._tag === "RunDead")
-      assert.deepStrictEqual([error.runId, error.attempts], ["r", 3])
-      assert.deepStrictEqual(attempts, [1, 2, 3])
+      assert.deepStrictEqual([error.runId, error.attempts], ["r", 4])
+      assert.deepStrictEqual(attempts, [1, 2, 3, 4])
       assert.strictEqual((yield* find("r")).status, "Dead")
       yield* elapse("1 minute")
-      assert.deepStrictEqual(attempts, [1, 2, 3])
+      assert.deepStrictEqual(attempts, [1, 2, 3, 4])
     }))
 
   it.effect("in a graceful stop does not use up an attempt, nor does suspending", () =>

@@ -246,7 +246,7 @@ describe("a graceful stop", () => {
       yield* first.run(Flow.start(undefined, { runId: "r" }))
       yield* first.stop
       const worker = yield* db.registerWorker({ application: "probe", leaseMillis: 60_000 })
-      const found = yield* db.pulse({ worker, leaseMillis: 60_000, maxAttempts: 20, suspects: [] })
+      const found = yield* db.pulse({ worker, leaseMillis: 60_000, suspects: [] })
       assert.deepStrictEqual(found, { alive: true, suspects: [], recovered: 0, dead: [] })
       assert.deepStrictEqual([(yield* find("r")).status, (yield* find("r")).attempt], ["Enqueued", 1])
     }))

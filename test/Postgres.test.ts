@@ -219,7 +219,7 @@ describe("the worker's session", () => {
       yield* Effect.gen(function*() {
         const db = yield* SystemDb
         const worker = yield* db.registerWorker({ application: "a", leaseMillis: 60_000 })
-        const pulse = db.pulse({ worker, leaseMillis: 60_000, maxAttempts: 3, suspects: [] })
+        const pulse = db.pulse({ worker, leaseMillis: 60_000, suspects: [] })
         // A session that was told to end takes its time, and until it has ended its lock is not free.
         const settles = (held: number, effect: Effect.Effect<unknown, unknown>) =>
           Effect.repeat(Effect.andThen(Effect.delay(effect, "10 millis"), locks), { until: (n) => n === held })

@@ -24,10 +24,10 @@ const isFailure = (ending: Ending): boolean => ending === "TimedOut" || ending =
 export interface Host {
   /** A wait longer than this gives the run up until it is due. */
   readonly suspendAfterMillis: number
-  /** Lets another run take this one's slot while it only waits for long. */
+  /** Gives its slot to another run, while it only waits for long. */
   readonly park: () => void
-  /** Takes the slot back. */
-  readonly unpark: () => void
+  /** Stands in line for a slot, now granted or later; what is returned leaves the line. */
+  readonly stand: (granted: () => void) => () => void
 }
 
 /** An undo step, registered when the step it undoes succeeded. It is told why the run fails. */
@@ -96,14 +96,21 @@ export class Execution {
   readonly #unbroken = new Set<Fiber.Fiber<unknown, unknown>>()
   #waits = 0
   #longWaits = 0
-  #parked = false
+  /** Asked: somebody stands in line to go on. */
+  #slot: "Held" | "Given" | "Asked"
+  #leaveLine: (() => void) | undefined = undefined
+  readonly #standing = new Set<() => void>()
+  #whenResting: Array<() => void> = []
+  #progressed = false
   #closed = false
 
-  constructor(db: SystemDb["Service"], claimed: ClaimedRun, lease: Lease, host: Host) {
+  /** `slot` says whether it has a slot already, or has to wait for one before its body begins. */
+  constructor(db: SystemDb["Service"], claimed: ClaimedRun, lease: Lease, host: Host, slot: boolean) {
     this.db = db
     this.run = claimed.run
     this.lease = lease
     this.host = host
+    this.#slot = slot ? "Held" : "Given"
     this.#deadline = claimed.run.deadline
     const ofBody = claimed.steps.filter(({ kind }) => kind !== "Undo" && kind !== "Failure")
     this.#turns = new Turns(ofBody)
@@ -159,6 +166,10 @@ export class Execution {
     this.body?.interruptUnsafe()
     if (isFailure(reason)) return
     for (const write of this.#unbroken) write.interruptUnsafe()
+    // Whoever stands in line for a slot goes on without one, to its end.
+    for (const go of this.#standing) go()
+    this.#standing.clear()
+    this.#rest()
   }
 
   /** Whether the body was stopped, and not by a failure. */
@@ -191,7 +202,9 @@ export class Execution {
   /** Says that the execution is over; true when its slot is not its own any more. */
   close(): boolean {
     this.#closed = true
-    return this.#parked
+    this.#leaveLine?.()
+    this.#rest()
+    return this.#slot !== "Held"
   }
 
   /** The identity of the next use of this name; a defect when its order cannot be relied on. */
@@ -312,6 +325,9 @@ export class Execution {
     return Effect.uninterruptibleMask((restore) => {
       if (this.outlived(fiber)) return Effect.interrupt
       if (this.#mustStop()) return stopped
+      if (this.#slot !== "Held" && !this.#closed && !this.stopped) {
+        return Effect.andThen(restore(this.slotted), Effect.suspend(() => this.perform(fiber, id, live)))
+      }
       this.#inFlight++
       this.#occurrences.enter(fiber, id)
       this.#balance()
@@ -333,7 +349,13 @@ export class Execution {
   record(step: NewStepRecord): Effect.Effect<void> {
     return Effect.uninterruptible(Effect.withFiber((fiber) => {
       if (this.outlived(fiber)) return Effect.interrupt
-      return this.holding(this.unbroken(this.#fenced(this.db.recordStep(this.lease, step))))
+      return Effect.tap(
+        this.holding(this.unbroken(this.#fenced(this.db.recordStep(this.lease, step)))),
+        Effect.sync(() => {
+          this.#progressed = true
+          this.#rest()
+        })
+      )
     }))
   }
 
@@ -446,24 +468,73 @@ export class Execution {
       this.#waits++
       if (long) this.#longWaits++
       this.#balance()
-      return Effect.ensuring(
-        restore(wait),
-        Effect.sync(() => {
-          this.#waits--
-          if (long) this.#longWaits--
-          this.#balance()
-        })
-      )
+      // Whatever comes next needs the slot, also when the wait was interrupted, as the loser of a race.
+      return Effect.flatMap(Effect.exit(restore(wait)), (exit) =>
+        Effect.andThen(
+          this.slotted,
+          Effect.suspend(() => {
+            this.#waits--
+            if (long) this.#longWaits--
+            this.#balance()
+            return exit
+          })
+        ))
     })
   }
 
-  /** Gives the run's slot away while long waits are all it does, and takes it back when there is more to do. */
+  /** Gives the run's slot away while long waits are all it does. */
   #balance(): void {
+    if (this.idle) this.#rest()
     const park = this.#longWaits > 0 && this.#longWaits === this.#waits && this.#inFlight === 0
-    if (park === this.#parked || this.#closed) return
-    this.#parked = park
-    if (park) this.host.park()
-    else this.host.unpark()
+    if (!park || this.#slot !== "Held" || this.#closed) return
+    this.#slot = "Given"
+    this.host.park()
+  }
+
+  /** Waits for a slot, in line with others, unless it has one or has been ended. */
+  readonly slotted: Effect.Effect<void> = Effect.suspend(() => {
+    if (this.#slot === "Held" || this.#closed || this.stopped) return Effect.void
+    return Effect.onInterrupt(
+      Effect.callback<void>((resume) => {
+        const go = () => resume(Effect.void)
+        this.#standing.add(go)
+        if (this.#slot === "Given") this.#ask()
+        return Effect.sync(() => {
+          this.#standing.delete(go)
+          if (this.#standing.size > 0 || this.#slot !== "Asked") return
+          this.#leaveLine?.()
+          this.#leaveLine = undefined
+          this.#slot = "Given"
+        })
+      }),
+      () => Effect.sync(() => this.#balance())
+    )
+  })
+
+  #ask(): void {
+    this.#slot = "Asked"
+    const leave = this.host.stand(() => {
+      this.#slot = "Held"
+      this.#leaveLine = undefined
+      for (const go of this.#standing) go()
+      this.#standing.clear()
+    })
+    // Granted at once, there is no line to leave.
+    if (this.#slot === "Asked") this.#leaveLine = leave
+  }
+
+  /** Waits until the run only waits, has recorded something new, or is over here. */
+  readonly resting: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    if (this.idle || this.#progressed || this.#closed) return resume(Effect.void)
+    const go = () => resume(Effect.void)
+    this.#whenResting.push(go)
+    return Effect.sync(() => {
+      this.#whenResting = this.#whenResting.filter((other) => other !== go)
+    })
+  })
+
+  #rest(): void {
+    for (const go of this.#whenResting.splice(0)) go()
   }
 }
 

@@ -85,6 +85,7 @@ export const seal = (store: Store, options: { readonly maxValueBytes: number }):
     suspend: intercepted("suspend", store.suspend),
     registerWorker: intercepted("registerWorker", store.registerWorker),
     pulse: intercepted("pulse", store.pulse),
+    endIsolation: intercepted("endIsolation", store.endIsolation),
     release: intercepted("release", store.release),
     reconcile: intercepted("reconcile", store.reconcile),
     findSchedule: intercepted("findSchedule", store.findSchedule),

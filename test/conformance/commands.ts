@@ -22,7 +22,13 @@ const worker = upTo(2)
 
 /** The parent is one of the runs that are started, or none of them. */
 const Start = Schema.TaggedStruct("Start", { run, flow, owner, delay: upTo(2), timeout: upTo(1), parent: upTo(6) })
-const Claim = Schema.TaggedStruct("Claim", { worker, limit: upTo(4), flows: upTo(2) })
+const Claim = Schema.TaggedStruct("Claim", {
+  worker,
+  limit: upTo(4),
+  flows: upTo(2),
+  maxAttempts: upTo(2),
+  isolated: Schema.Boolean
+})
 const RecordSteps = Schema.TaggedStruct("RecordSteps", {
   lease,
   writes: some(Schema.Struct({ step: upTo(2), open: Schema.Boolean, value: upTo(9) }), 4)
@@ -41,7 +47,8 @@ const RunCommand = Schema.Union([
   Schema.TaggedStruct("Reconcile", { worker, held: some(lease, 4) }),
   Schema.TaggedStruct("Register", {}),
   Schema.TaggedStruct("Leave", { worker }),
-  Schema.TaggedStruct("Pulse", { worker, maxAttempts: upTo(3), suspecting: Schema.Boolean }),
+  Schema.TaggedStruct("EndIsolation", { lease }),
+  Schema.TaggedStruct("Pulse", { worker, suspecting: Schema.Boolean }),
   Schema.TaggedStruct("List", { limit: upTo(4), flows: upTo(2), active: Schema.Boolean, schedule })
 ])
 export type RunCommand = typeof RunCommand.Type

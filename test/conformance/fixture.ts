@@ -312,7 +312,7 @@ export const fixture = Effect.gen(function*() {
     /** Registers a worker that lives as long as the test. */
     worker: (leaseMillis = minute) => db.registerWorker({ application: name("app"), leaseMillis }),
     pulse: (worker: string, changes: Partial<Parameters<typeof db.pulse>[0]> = {}) =>
-      db.pulse({ worker, leaseMillis: minute, maxAttempts: 3, suspects: [], ...changes }),
+      db.pulse({ worker, leaseMillis: minute, suspects: [], ...changes }),
     /** Starts a run that the worker owns, and returns its lease. */
     owned: (suffix: string, worker: string, changes: Partial<NewRun> = {}) =>
       Effect.as(
@@ -320,6 +320,20 @@ export const fixture = Effect.gen(function*() {
         { runId: name(suffix), worker, epoch: 1 } satisfies Lease
       ),
     claim: (worker: string, limit = 100) => db.claim({ worker, limit, workflows: [workflow] }),
+    /** Takes the suspect that is due first, where one lost owner makes a suspect. */
+    isolate: (worker: string) => db.claim({ worker, limit: 9, workflows: [workflow], maxAttempts: 1, isolated: true }),
+    /** Lets a run that nobody can own be found dead by a worker, once, and have its next owner be alone with it and gone too. */
+    doom: (worker: string) =>
+      Effect.gen(function*() {
+        yield* db.pulse({ worker, leaseMillis: 1_000_000, suspects: [] })
+        yield* db.claim({
+          worker: name("nobody"),
+          limit: 1,
+          workflows: [workflow],
+          maxAttempts: 1,
+          isolated: true
+        })
+      }),
     runs: (filter: { readonly workflow?: ReadonlyArray<string> } = {}) =>
       db.listRuns({ workflow: [workflow], ...filter }, { limit: 1000, after: null })
   }

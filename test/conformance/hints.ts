@@ -94,17 +94,16 @@ export const hints = (test: Declare) => {
   test(
     "the end of a run is hinted at, and a cancellation by the run's id",
     Effect.gen(function*() {
-      const { db, hear, name, newRun, owned, owner, pulse, worker } = yield* listening
+      const { doom, db, hear, name, newRun, owned, owner, pulse } = yield* listening
       const held = yield* owned("finished", owner)
       yield* hear(db.finish(held, { status: "Failed", outcome: "1" }), finished(held.runId))
       yield* db.start(newRun("a"))
       yield* hear(db.cancel(name("a"), null), (hint) => hint._tag === "RunCancelled" && hint.runId === name("a"))
       yield* db.start(newRun("b"))
       yield* hear(db.cancel(name("b"), null), finished(name("b")))
-      const dying = yield* worker(second)
-      yield* owned("dead", dying)
-      yield* TestClock.adjust("1 minute")
-      yield* hear(pulse(owner, { maxAttempts: 1 }), finished(name("dead")))
+      yield* owned("dead", name("nobody"))
+      yield* doom(owner)
+      yield* hear(pulse(owner), finished(name("dead")))
     })
   )
 

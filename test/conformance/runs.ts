@@ -201,22 +201,22 @@ const ending = (test: Declare) => {
         })
       }
       yield* TestClock.adjust("1 hour")
-      assert.deepStrictEqual(yield* claim(owner), { runs: [], nextWake: null })
+      assert.deepStrictEqual(yield* claim(owner), { runs: [], nextWake: null, suspects: false })
     })
   )
 
   test(
     "cancel refuses a run that has ended, and says how it stands",
     Effect.gen(function*() {
-      const { db, name, newRun, owned, pulse, run, worker } = yield* fixture
-      const [owner, dying] = [yield* worker(1_000_000), yield* worker(second)]
+      const { db, doom, name, newRun, owned, pulse, run, worker } = yield* fixture
+      const owner = yield* worker(1_000_000)
+      yield* owned("dead", name("nobody"))
+      yield* doom(owner)
       yield* db.finish(yield* owned("succeeded", owner), { status: "Succeeded", outcome: "1" })
       yield* db.finish(yield* owned("failed", owner), { status: "Failed", outcome: "1" })
       yield* db.start(newRun("cancelled"))
       yield* db.cancel(name("cancelled"), null)
-      yield* owned("dead", dying)
-      yield* TestClock.adjust("1 minute")
-      yield* pulse(owner, { maxAttempts: 1 })
+      yield* pulse(owner)
       for (const status of ["Succeeded", "Failed", "Cancelled", "Dead"]) {
         const before = yield* run(status.toLowerCase())
         const refusal = yield* refused(db.cancel(before.id, null), "IllegalTransition")
@@ -263,11 +263,12 @@ const ending = (test: Declare) => {
   test(
     "awaitRun returns the run however it ends, to everyone who waits",
     Effect.gen(function*() {
-      const { db, name, newRun, owned, pulse, run, worker } = yield* fixture
-      const [owner, dying] = [yield* worker(1_000_000), yield* worker(second)]
+      const { db, doom, name, newRun, owned, pulse, run, worker } = yield* fixture
+      const owner = yield* worker(1_000_000)
+      yield* owned("dead", name("nobody"))
+      yield* doom(owner)
       const succeeded = yield* owned("succeeded", owner)
       const failed = yield* owned("failed", owner)
-      yield* owned("dead", dying)
       yield* db.start(newRun("cancelled"))
       const suffixes = ["succeeded", "failed", "cancelled", "dead"]
       const waiting = yield* Effect.forEach(
@@ -277,8 +278,7 @@ const ending = (test: Declare) => {
       yield* db.finish(succeeded, { status: "Succeeded", outcome: "1" })
       yield* db.finish(failed, { status: "Failed", outcome: "2" })
       yield* db.cancel(name("cancelled"), null)
-      yield* TestClock.adjust("1 minute")
-      yield* pulse(owner, { maxAttempts: 1 })
+      yield* pulse(owner)
       for (const [i, fiber] of waiting.entries()) {
         assert.deepStrictEqual(yield* joinAsTimePasses(fiber), yield* run(suffixes[i % 4] ?? ""))
       }

@@ -10,14 +10,15 @@ const settling = (test: Declare) => {
   test(
     "a run that has to be settled is seen once it has ended, however it ended, until a firing settles it",
     Effect.gen(function*() {
-      const { db, fire, name, newSchedule, pulse, put, run, seen, tick, worker } = yield* fixture
-      const [owner, dying] = [yield* worker(1_000_000), yield* worker(second)]
+      const { db, doom, fire, name, newSchedule, pulse, put, run, seen, tick, worker } = yield* fixture
+      const owner = yield* worker(1_000_000)
       yield* put(newSchedule("s"))
       const settle = { settle: true, timeoutMillis: null }
       const idle = { after: { nextAt: null, wakeAt: null } }
       const suffixes = ["succeeded", "failed", "cancelled", "live"]
       yield* fire("s", { ticks: suffixes.map((suffix, i) => tick(suffix, i)), owner, ...settle, ...idle })
-      yield* fire("s", { ticks: [tick("dead", 4)], owner: dying, ...settle, ...idle })
+      yield* fire("s", { ticks: [tick("dead", 4)], owner: name("nobody"), ...settle, ...idle })
+      yield* doom(owner)
       yield* fire("s", { ticks: [tick("unwatched", 5)], owner, ...idle })
       const due = Effect.map(
         db.dueSchedules(0),
@@ -30,7 +31,7 @@ const settling = (test: Declare) => {
       yield* db.finish(lease(yield* run("succeeded")), { status: "Succeeded", outcome: "1" })
       yield* db.cancel(name("cancelled"), null)
       yield* TestClock.adjust("1 minute")
-      yield* pulse(owner, { maxAttempts: 1 })
+      yield* pulse(owner)
       const ended: ReadonlyArray<EndedRun> = [
         { runId: name("failed"), tick: 1, status: "Failed", finishedAt: t0 },
         { runId: name("cancelled"), tick: 2, status: "Cancelled", finishedAt: t0 + second },

@@ -136,9 +136,9 @@ export class Subject {
         })
       }
       case "Claim": {
-        const { flows, limit, worker } = command
+        const { flows, isolated, limit, maxAttempts, worker } = command
         return Effect.tap(
-          db.claim({ worker: this.#worker(worker), limit, workflows: this.flows(flows) }),
+          db.claim({ worker: this.#worker(worker), limit, workflows: this.flows(flows), maxAttempts, isolated }),
           ({ runs }) => {
             this.owned(runs.map(({ run }) => run))
             return Effect.void
@@ -190,6 +190,8 @@ export class Subject {
         leaving.scope = undefined
         return Scope.close(scope, Exit.void)
       }
+      case "EndIsolation":
+        return db.endIsolation(this.#lease(command.lease))
       case "Pulse":
         return this.#pulse(command)
       case "List":
@@ -197,12 +199,11 @@ export class Subject {
     }
   }
 
-  #pulse({ maxAttempts, suspecting, worker }: Extract<RunCommand, { readonly _tag: "Pulse" }>) {
+  #pulse({ suspecting, worker }: Extract<RunCommand, { readonly _tag: "Pulse" }>) {
     return Effect.flatMap(this.db.now, (now) =>
       this.db.pulse({
         worker: this.#worker(worker),
         leaseMillis: 2 * second,
-        maxAttempts,
         // Everybody holds their session lock, so suspecting them all does nothing.
         suspects: suspecting ? this.#workers.map(({ id }) => ({ worker: id, renewedAt: now })) : []
       })).pipe(Effect.map((pulse) => ({ ...pulse, dead: sorted(pulse.dead, (id) => id) })))

@@ -209,43 +209,98 @@ const pulsing = (test: Declare) => {
   )
 
   test(
-    "runs whose attempts are used up are given up, and the others recovered",
+    "a run that loses owner after owner is passed over by claims once it has lost so many, and they say that it is due",
     Effect.gen(function*() {
-      const { claim, name, newRun, db, owned, pulse, run, worker } = yield* fixture
+      const { claim, db, isolate, name, owned, pulse, run, worker } = yield* fixture
       const other = yield* worker(1_000_000)
-      yield* owned("old", yield* worker(second), { timeoutMillis: minute })
-      for (const attempt of [2, 3]) {
-        yield* TestClock.adjust("2 seconds")
+      yield* owned("r", name("nobody"))
+      for (const deaths of [1, 2]) {
         assert.deepStrictEqual(yield* pulse(other), { ...quiet, recovered: 1 })
-        assert.strictEqual((yield* run("old")).attempt, attempt)
-        yield* claim(yield* worker(second))
+        const { attempt, deaths: counted, isolated, status } = yield* run("r")
+        assert.deepStrictEqual([status, attempt, counted, isolated], ["Enqueued", deaths + 1, deaths, false])
+        const request = { worker: name("nobody"), limit: 9, workflows: [name("flow")] }
+        const none = yield* db.claim({ ...request, maxAttempts: deaths })
+        assert.deepStrictEqual(none, { runs: [], nextWake: null, suspects: true })
+        assert.deepStrictEqual(
+          (yield* db.claim({ ...request, maxAttempts: deaths + 1, isolated: true })).runs,
+          [],
+          "it is no suspect yet"
+        )
+        assert.strictEqual((yield* db.claim({ ...request, maxAttempts: deaths + 1 })).runs.length, 1)
       }
-      const last = (yield* run("old")).owner
-      yield* db.start(newRun("young", { owner: last }))
-      const before = yield* run("old")
-      yield* TestClock.adjust("2 seconds")
-      assert.deepStrictEqual(yield* pulse(other), { ...quiet, recovered: 1, dead: [name("old")] })
-      assert.deepStrictEqual(yield* run("old"), {
-        ...before,
-        status: "Dead",
-        owner: null,
-        finishedAt: t0 + 6 * second
-      })
-      assert.strictEqual((yield* run("young")).attempt, 2)
-      assert.deepStrictEqual((yield* claim(other)).runs.map(({ run }) => run.id), [name("young")])
+      yield* pulse(other)
+      const { runs } = yield* isolate(other)
+      assert.deepStrictEqual(runs.map(({ run }) => [run.id, run.isolated, run.deaths]), [[name("r"), true, 3]])
+      assert.deepStrictEqual(yield* claim(other), { runs: [], nextWake: null, suspects: false })
     })
   )
 
   test(
-    "with one attempt allowed a run dies with its first worker",
+    "a suspect whose owner dies with it alone is given up, and what others of that owner had is recovered",
     Effect.gen(function*() {
-      const { db, name, newStep, owned, pulse, worker } = yield* fixture
-      const [dying, other] = [yield* worker(second), yield* worker(1_000_000)]
-      const held = yield* owned("r", dying)
-      yield* TestClock.adjust("1 minute")
-      assert.deepStrictEqual(yield* pulse(other, { maxAttempts: 1 }), { ...quiet, dead: [name("r")] })
+      const { db, isolate, name, newRun, newStep, owned, pulse, run, worker } = yield* fixture
+      const [other, dying] = [yield* worker(1_000_000), yield* worker(second)]
+      yield* owned("r", name("nobody"))
+      yield* pulse(other)
+      const { runs: [claimed] } = yield* isolate(dying)
+      yield* db.start(newRun("young", { owner: dying }))
+      const before = yield* run("r")
+      yield* TestClock.adjust("2 seconds")
+      assert.deepStrictEqual(yield* pulse(other), { ...quiet, recovered: 1, dead: [name("r")] })
+      assert.deepStrictEqual(yield* run("r"), {
+        ...before,
+        status: "Dead",
+        owner: null,
+        isolated: false,
+        deaths: 2,
+        finishedAt: t0 + 2 * second
+      })
+      assert.deepStrictEqual((yield* run("young")).status, "Enqueued")
+      const held = { runId: name("r"), worker: dying, epoch: claimed!.run.epoch }
       yield* refused(db.recordStep(held, newStep("s")), "LeaseLost")
       yield* refused(db.finish(held, { status: "Succeeded", outcome: "1" }), "LeaseLost")
+      yield* refused(db.endIsolation(held), "LeaseLost")
+    })
+  )
+
+  test(
+    "a run of which its owner has recorded something begins to count its deaths anew, alone or not",
+    Effect.gen(function*() {
+      const { db, isolate, name, newStep, owned, pulse, run, worker } = yield* fixture
+      const other = yield* worker(1_000_000)
+      yield* owned("r", name("nobody"))
+      yield* pulse(other)
+      yield* isolate(name("nobody"))
+      yield* db.recordStep({ runId: name("r"), worker: name("nobody"), epoch: 2 }, newStep("s"))
+      assert.deepStrictEqual(yield* pulse(other), { ...quiet, recovered: 1 })
+      const { attempt, deaths, isolated, status } = yield* run("r")
+      assert.deepStrictEqual([status, attempt, deaths, isolated], ["Enqueued", 3, 0, false])
+      assert.strictEqual(
+        (yield* db.claim({
+          worker: name("nobody"),
+          limit: 1,
+          workflows: [name("flow")],
+          maxAttempts: 1
+        })).runs.length,
+        1
+      )
+      yield* pulse(other)
+      assert.strictEqual((yield* run("r")).deaths, 1, "what was recorded before that owner counts no more")
+    })
+  )
+
+  test(
+    "a suspect that is not alone any more is none any more, and not given up with its owner",
+    Effect.gen(function*() {
+      const { db, isolate, name, owned, pulse, run, worker } = yield* fixture
+      const other = yield* worker(1_000_000)
+      yield* owned("r", name("nobody"))
+      yield* pulse(other)
+      yield* isolate(name("nobody"))
+      yield* db.endIsolation({ runId: name("r"), worker: name("nobody"), epoch: 2 })
+      assert.isFalse((yield* run("r")).isolated)
+      assert.deepStrictEqual(yield* pulse(other), { ...quiet, recovered: 1 })
+      assert.strictEqual((yield* run("r")).deaths, 1)
     })
   )
 

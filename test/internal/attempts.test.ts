@@ -60,8 +60,8 @@ const continued = <E>(
       startedAt: -10_000,
       recordedAt: -1_000
     }
-    const host = { suspendAfterMillis: Number.POSITIVE_INFINITY, park: () => {}, unpark: () => {} }
-    const execution = new Execution(db, { run, steps: [open] }, { runId: "r", worker: "w", epoch: 1 }, host)
+    const host = { suspendAfterMillis: Number.POSITIVE_INFINITY, park: () => {}, stand: () => () => {} }
+    const execution = new Execution(db, { run, steps: [open] }, { runId: "r", worker: "w", epoch: 1 }, host, true)
     yield* Effect.withFiber((fiber) => {
       execution.attach(fiber)
       const id = execution.identify(fiber, "s", "")

@@ -8,6 +8,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { StoreError } from "../../Errors.ts"
 import type { Suspect, SystemDb } from "../../SystemDb.ts"
+import { waitOut } from "../execution.ts"
 import { runsRecovered } from "../telemetry.ts"
 import type { Settings } from "./options.ts"
 import { loop } from "./supervise.ts"
@@ -62,9 +63,9 @@ export const keepRegistered = Effect.fnUntraced(function*(
   const pulse = Effect.gen(function*() {
     const id = worker.id
     if (id === undefined) return yield* register
-    const { leaseMillis, maxAttempts } = settings
+    const { leaseMillis } = settings
     const now = yield* Clock.currentTimeMillis
-    const found = yield* db.pulse({ worker: id, leaseMillis, maxAttempts, suspects })
+    const found = yield* db.pulse({ worker: id, leaseMillis, suspects })
     if (!found.alive) {
       yield* Effect.logWarning(`Worker ${id} was taken for dead and its runs taken over; it starts afresh`)
       worker.lostAll(id)
@@ -79,7 +80,9 @@ export const keepRegistered = Effect.fnUntraced(function*(
       signals.claim()
     }
     for (const runId of found.dead) {
-      yield* Effect.logError(`Run ${runId} was given up: ${maxAttempts} workers died while executing it`)
+      yield* Effect.logError(
+        `Run ${runId} was given up: its workers die of it, one after the other, and nothing of it gets done`
+      )
     }
   })
 
@@ -98,6 +101,8 @@ export const keepRegistered = Effect.fnUntraced(function*(
 /** How often a worker compares what it holds with what it owns, when nothing suggests a difference. */
 const reconcileEveryPolls = 5
 const largestClaim = 500
+/** For so long a worker that has other runs executes these before it tries the next suspect. */
+const respiteMillis = 10_000
 
 /** Claims runs whenever there may be some: on a signal, when the next one wakes, and at every poll. */
 export const claimRuns = (
@@ -108,6 +113,8 @@ export const claimRuns = (
   doubt: { current: boolean }
 ) => {
   let reconcileAt: number | undefined
+  /** When a suspect may be tried again, as long as there is something else to do. */
+  let isolateAt = 0
   const beInDoubt = () => {
     doubt.current = true
   }
@@ -129,11 +136,46 @@ export const claimRuns = (
   )
 
   // When it is interrupted, because the engine stops, what it claimed is handed back with the registration.
-  const claim = (id: string, limit: number) =>
-    db.claim({ worker: id, limit, workflows: worker.workflows }).pipe(
+  const claim = (id: string, limit: number, isolated: boolean) =>
+    db.claim({ worker: id, limit, workflows: worker.workflows, maxAttempts: settings.maxAttempts, isolated }).pipe(
       Effect.tap(({ runs }) => Effect.sync(() => runs.forEach((run) => worker.submit(run, id)))),
       Effect.tapCause(() => Effect.sync(beInDoubt))
     )
+
+  /**
+   * Tries a suspect alone, so that it alone is to blame if this process dies: makes room for it as a graceful stop does, and takes
+   * nothing else until it is over, only waits, or has come further than its last owner.
+   */
+  const isolate = Effect.gen(function*() {
+    worker.isolating = true
+    yield* worker.drain(() => true)
+    yield* worker.emptied
+    const id = worker.silent || !worker.empty ? undefined : worker.id
+    if (id === undefined) return
+    const { runs: [suspect] } = yield* claim(id, 1, true)
+    if (suspect === undefined) return
+    const { run } = suspect
+    yield* Effect.logWarning(
+      `Run ${run.id} is executed alone: ${run.deaths} workers in a row died while they executed it and others`
+    )
+    yield* worker.rested(run.id)
+    if (worker.executes(run)) {
+      const lease = { runId: run.id, worker: id, epoch: run.epoch }
+      yield* Effect.catchTag(waitOut(db.endIsolation(lease)), "LeaseLost", () => Effect.void)
+    }
+    signal.raise()
+  }).pipe(Effect.ensuring(Effect.sync(() => {
+    worker.isolating = false
+  })))
+
+  /** Tries a suspect when it is time; how long until then. */
+  const isolateInTurn = Effect.gen(function*() {
+    const left = worker.empty ? 0 : isolateAt - (yield* Clock.currentTimeMillis)
+    if (left > 0) return left
+    yield* isolate
+    isolateAt = (yield* Clock.currentTimeMillis) + respiteMillis
+    return respiteMillis
+  })
 
   const pass = Effect.gen(function*() {
     yield* reconcile
@@ -145,8 +187,9 @@ export const claimRuns = (
     worker.backlog = limit === 0
     let wait = settings.pollMillis
     if (id !== undefined && limit > 0 && worker.workflows.length > 0) {
-      const { nextWake, runs } = yield* claim(id, limit)
+      const { nextWake, runs, suspects } = yield* claim(id, limit, false)
       worker.backlog = runs.length === limit
+      if (suspects) wait = Math.min(wait, yield* isolateInTurn)
       if (worker.backlog) return
       if (nextWake !== null) wait = Math.min(wait, Math.max(1, nextWake - (yield* Clock.currentTimeMillis)))
     }

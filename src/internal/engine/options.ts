@@ -23,7 +23,10 @@ export interface Options {
   readonly grace?: Duration.Input | undefined
   /** Waits longer than this give the run up until they are over. Default 10 seconds. */
   readonly suspendAfter?: Duration.Input | undefined
-  /** How many workers may die while executing a run before it is given up. Default 20. */
+  /**
+   * How many workers in a row may die with a run, and nothing new be recorded of it, before it is a suspect: then it is executed
+   * alone, and if its worker dies again it is given up. Default 20.
+   */
   readonly maxAttempts?: number | undefined
   /** Whether this process executes runs. Default true. */
   readonly worker?: boolean | undefined

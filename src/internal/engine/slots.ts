@@ -1,25 +1,47 @@
-/** The runs a worker may execute at once. A run that only waits for long gives its slot to another. */
+/**
+ * The runs a worker may execute at once. A run that only waits for long gives its slot to another, and stands in line for one
+ * when it goes on: whoever stands there comes before anything new.
+ */
 export class Slots {
   readonly #limit: number
-  #taken = 0
   readonly #onFree: () => void
+  /** In the order they came. */
+  readonly #line = new Set<() => void>()
+  #taken = 0
 
   constructor(limit: number, onFree: () => void) {
     this.#limit = limit
     this.#onFree = onFree
   }
 
+  /** How many can be taken at once by what is new. */
   get free(): number {
-    return Math.max(0, this.#limit - this.#taken)
+    return this.#line.size > 0 ? 0 : this.#limit - this.#taken
   }
 
-  /** Takes a slot; a run that comes back from a long wait takes it even when none is free. */
+  /** Takes one that is free. */
   take(): void {
     this.#taken++
   }
 
+  /** Takes one now or as soon as it is this one's turn, and says so; what is returned leaves the line. */
+  stand(granted: () => void): () => void {
+    if (this.free > 0) {
+      this.take()
+      granted()
+      return () => {}
+    }
+    this.#line.add(granted)
+    return () => void this.#line.delete(granted)
+  }
+
   give(): void {
-    this.#taken--
-    this.#onFree()
+    const [next] = this.#line
+    if (next === undefined) {
+      this.#taken--
+      return this.#onFree()
+    }
+    this.#line.delete(next)
+    next()
   }
 }

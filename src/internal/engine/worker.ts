@@ -6,7 +6,7 @@ import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
-import * as FiberSet from "effect/FiberSet"
+import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import type * as Scope from "effect/Scope"
 import type { StoreError, ValueTooLarge } from "../../Errors.ts"
@@ -25,6 +25,8 @@ type Ended = Effect.Success<LocalRun["await"]>
 interface Claimed {
   readonly claimed: ClaimedRun
   readonly worker: string
+  /** Whether a slot was taken for it. */
+  readonly slot: boolean
 }
 
 interface Active {
@@ -50,6 +52,8 @@ export interface Signals {
 }
 
 const drainCheckMillis = 20
+/** What bodies that were interrupted have for their finalizers, and a hand-back at the end for its answer. */
+const farewellMillis = 1_000
 
 /** A graceful stop takes real time, whatever clock the bodies live by. */
 const realTime = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -77,6 +81,8 @@ export class Worker {
   readonly #bodies = new Map<string, Body>()
   readonly #active = new Map<string, Active>()
   readonly #reserved = new Set<string>()
+  /** Executions that were handed back without their body having ended. */
+  readonly #left = new WeakSet<Execution>()
   /** The id this process is registered under; undefined while it is not, when it takes no runs. */
   id: string | undefined = undefined
   /** When its lease was last renewed for certain. */
@@ -85,6 +91,8 @@ export class Worker {
   silent = false
   /** Set while there may be more runs than there are slots: then every slot that comes free is worth a claim. */
   backlog = false
+  /** Set while it makes room for a suspect, and while it executes one: then it takes nothing else. */
+  isolating = false
   /** Set while what the worker holds is compared with what it owns: no run begins here unless by a claim. */
   reconciling = false
 
@@ -104,7 +112,7 @@ export class Worker {
     this.#host = {
       suspendAfterMillis: settings.suspendAfterMillis,
       park: () => this.#slots.give(),
-      unpark: () => this.#slots.take()
+      stand: (granted) => this.#slots.stand(granted)
     }
   }
 
@@ -138,7 +146,9 @@ export class Worker {
 
   reserve(workflow: string, runId: string): Reservation | undefined {
     const worker = this.id
-    if (worker === undefined || this.silent || this.#slots.free === 0 || !this.#bodies.has(workflow)) return undefined
+    if (
+      worker === undefined || this.silent || this.isolating || this.#slots.free === 0 || !this.#bodies.has(workflow)
+    ) return undefined
     // A run that began while the comparison is under way would look like one that was forgotten.
     if (this.reconciling) return undefined
     if (this.#active.has(runId) || this.#reserved.has(runId)) return undefined
@@ -152,7 +162,7 @@ export class Worker {
       worker,
       submit: (run) => {
         this.#reserved.delete(runId)
-        this.#execute(run, worker)
+        this.#execute(run, worker, true)
       },
       free,
       abandon: () => {
@@ -164,8 +174,28 @@ export class Worker {
 
   /** Executes a run that was just claimed. */
   submit(run: ClaimedRun, worker: string): void {
-    this.#slots.take()
-    this.#execute(run, worker)
+    this.#execute(run, worker, false)
+  }
+
+  /** Whether nothing is executed here, and nothing about to be. */
+  get empty(): boolean {
+    return this.#active.size === 0 && this.#reserved.size === 0
+  }
+
+  /** Waits a while for those that have been stopped to be told to the store. */
+  readonly emptied: Effect.Effect<void> = Effect.asVoid(
+    Effect.repeat(Effect.sleep(drainCheckMillis), { times: farewellMillis / drainCheckMillis, until: () => this.empty })
+  )
+
+  /** Waits until this run is over here, or only waits, or has come further than before. */
+  rested(runId: string): Effect.Effect<void> {
+    return Effect.suspend(() => this.#active.get(runId)?.execution.resting ?? Effect.void)
+  }
+
+  /** Whether the run is executed here under this epoch. */
+  executes({ epoch, id }: ClaimedRun["run"]): boolean {
+    const active = this.#active.get(id)
+    return active !== undefined && active.execution.lease.epoch === epoch
   }
 
   local(runId: string): LocalRun | undefined {
@@ -192,8 +222,8 @@ export class Worker {
     for (const active of this.#active.values()) {
       if (active.execution.lease.worker === worker) active.execution.end("Lost")
       if (active.next?.worker !== worker) continue
+      if (active.next.slot) this.#slots.give()
       active.next = undefined
-      this.#slots.give()
     }
   }
 
@@ -209,27 +239,45 @@ export class Worker {
       () =>
         Effect.suspend(() => {
           this.#bodies.delete(body.workflow)
-          return this.drain((run) => run.workflow === body.workflow)
+          return realTime(this.drain((run) => run.workflow === body.workflow))
         })
     )
   }
 
   /**
    * Lets the executions finish what they have under way, for at most the grace period, then stops them and hands their runs
-   * back. Those that only wait are handed back at once. Bodies have ended when this returns; an absent store is not waited for.
+   * back. Those that only wait are handed back at once. Neither a body that does not end nor an absent store is waited for: the
+   * run is handed back without it, and what it still does is not recorded.
    */
   drain(of: (run: ClaimedRun["run"]) => boolean): Effect.Effect<void> {
-    const settled = (until: number): Effect.Effect<void> =>
+    const settled = (late: number, until: number): Effect.Effect<void> =>
       Effect.flatMap(Clock.currentTimeMillis, (now) => {
-        const late = now >= until
-        const left = Array.from(this.#active.values(), ({ execution }) => execution)
-          .filter((execution) => of(execution.run) && !(late && execution.over))
+        const left = this.#executions(of).filter((execution) => !(now >= late && execution.over))
         if (left.length === 0) return Effect.void
-        for (const execution of left) if (late || execution.idle) execution.end("Released")
-        return Effect.andThen(Effect.sleep(drainCheckMillis), settled(until))
+        if (now >= until) return this.#leave(left)
+        for (const execution of left) if (now >= late || execution.idle) execution.end("Released")
+        return Effect.andThen(Effect.sleep(drainCheckMillis), settled(late, until))
       })
-    return realTime(
-      Effect.flatMap(Clock.currentTimeMillis, (now) => settled(now + this.#settings.graceMillis))
+    return Effect.flatMap(Clock.currentTimeMillis, (now) => {
+      const late = now + this.#settings.graceMillis
+      return settled(late, late + farewellMillis)
+    })
+  }
+
+  #executions(of: (run: ClaimedRun["run"]) => boolean): ReadonlyArray<Execution> {
+    return Array.from(this.#active.values(), ({ execution }) => execution).filter(({ run }) => of(run))
+  }
+
+  /** Hands back what does not stop: its lease is lost with that, whatever its body does. */
+  #leave(all: ReadonlyArray<Execution>): Effect.Effect<void> {
+    const left = all.filter((execution) => !this.#left.has(execution))
+    if (left.length === 0) return Effect.void
+    for (const execution of left) this.#left.add(execution)
+    const ids = left.map(({ run }) => run.id).join(", ")
+    return Effect.logWarning(`Not all bodies stopped within the grace period; handed back without them: ${ids}`).pipe(
+      Effect.andThen(this.#db.release(left.map(({ lease }) => lease))),
+      Effect.timeout(farewellMillis),
+      Effect.ignore
     )
   }
 
@@ -239,22 +287,22 @@ export class Worker {
     for (const waiter of waiters) waiter(ended)
   }
 
-  /** Executes a run in a slot that was taken for it. */
-  #execute(claimed: ClaimedRun, worker: string): void {
+  /** Executes a run, in the slot that was taken for it or in the next one that is its turn. */
+  #execute(claimed: ClaimedRun, worker: string, slot: boolean): void {
     const { epoch, id, workflow } = claimed.run
     const body = this.#bodies.get(workflow)
     const lease: Lease = { runId: id, worker, epoch }
     if (body === undefined) {
-      this.#slots.give()
+      if (slot) this.#slots.give()
       return this.#run(this.#handBack(lease))
     }
     if (tooLate(claimed)) {
-      this.#slots.give()
+      if (slot) this.#slots.give()
       return this.#run(this.#drop(lease))
     }
     const before = this.#active.get(id)
-    if (before !== undefined) return this.#queue(before, { claimed, worker })
-    const execution = new Execution(this.#db, withDeadline(claimed, body), lease, this.#host)
+    if (before !== undefined) return this.#queue(before, { claimed, worker, slot })
+    const execution = new Execution(this.#db, withDeadline(claimed, body), lease, this.#host, slot)
     const active: Active = { execution, waiters: new Set(), next: undefined }
     this.#active.set(id, active)
     this.#run(
@@ -263,7 +311,8 @@ export class Worker {
           this.#active.delete(id)
           if (!execution.close()) this.#slots.give()
           this.#answer(active, Exit.isSuccess(exit) ? exit.value : undefined)
-          if (active.next !== undefined) this.#execute(active.next.claimed, active.next.worker)
+          const { next } = active
+          if (next !== undefined) this.#execute(next.claimed, next.worker, next.slot)
         }))
     )
   }
@@ -271,7 +320,7 @@ export class Worker {
   /** Keeps a run until its execution under an earlier epoch, which has lost it, has ended. */
   #queue(before: Active, next: Claimed): void {
     before.execution.end("Lost")
-    if (before.next !== undefined) this.#slots.give()
+    if (before.next?.slot === true) this.#slots.give()
     before.next = next
   }
 
@@ -290,8 +339,12 @@ export class Worker {
 
   /** The body to its end, and the end to the store; undefined when there was nothing to write. */
   #toEnd(execution: Execution, body: Body): Effect.Effect<Ended> {
+    const begun = Effect.andThen(
+      execution.slotted,
+      Effect.suspend(() => execution.stopped ? Effect.interrupt : body.execute(execution))
+    )
     const ended = Effect.catchCauseIf(
-      body.execute(execution),
+      begun,
       (cause) => !Cause.hasInterruptsOnly(cause),
       (cause) => Effect.succeed<End>({ status: "Failed", outcome: defect(Cause.squash(cause)) })
     )
@@ -337,14 +390,25 @@ export class Worker {
 
 const defect = (error: unknown): string => Outcome.stringify(Outcome.fromDefect(error))
 
-/** A worker whose executions are fibers of the scope. */
+/** A worker whose executions end with the scope, those that can. */
 export const make = Effect.fnUntraced(function*(
   db: SystemDb["Service"],
   settings: Settings,
   signals: Signals
 ): Effect.fn.Return<Worker, never, Scope.Scope> {
-  const run = yield* FiberSet.makeRuntime<never, void, never>()
-  const worker = new Worker(db, settings, signals, (effect) => void run(effect))
-  yield* Effect.addFinalizer(() => worker.drain(() => true))
+  const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
+  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  const worker = new Worker(db, settings, signals, (effect) => {
+    const fiber = fork(effect)
+    fibers.add(fiber)
+    fiber.addObserver(() => fibers.delete(fiber))
+  })
+  yield* Effect.addFinalizer(() =>
+    Effect.andThen(
+      realTime(worker.drain(() => true)),
+      // Not waited for: one that cannot be interrupted would keep the process.
+      Effect.sync(() => fibers.forEach((fiber) => fiber.interruptUnsafe()))
+    )
+  )
   return worker
 })

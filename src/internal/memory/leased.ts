@@ -5,7 +5,10 @@ import type { Lease, NewStepRecord, Run, SystemDb } from "../../SystemDb.ts"
 import { atomic, label, type State } from "./state.ts"
 
 type Store = SystemDb["Service"]
-type Methods = Pick<Store, "recordStep" | "recordStepInTransaction" | "finish" | "suspend" | "release" | "reconcile">
+type Methods = Pick<
+  Store,
+  "recordStep" | "recordStepInTransaction" | "finish" | "suspend" | "endIsolation" | "release" | "reconcile"
+>
 
 const holds = (run: Run, lease: Lease): boolean =>
   run.status === "Running" && run.owner === lease.worker && run.epoch === lease.epoch
@@ -77,6 +80,14 @@ const suspend = (state: State): Store["suspend"] => (lease, wakeAt) =>
     return Effect.void
   })
 
+const endIsolation = (state: State): Store["endIsolation"] => (lease) =>
+  atomic(() => {
+    const run = leased(state, lease)
+    if (run === undefined) return lost(lease)
+    state.put({ ...run, isolated: false, deaths: 0 })
+    return Effect.void
+  })
+
 /** Enqueues these Running runs again, attempt unchanged. */
 export const handBack = (state: State, runs: ReadonlyArray<Run>, now: number): void => {
   for (const run of runs) state.move("release", run, { status: "Enqueued", owner: null, wakeAt: now })
@@ -106,6 +117,7 @@ export const make = (state: State): Methods => ({
     Effect.die(new Error("The memory store has no SQL client, so no transaction can hold a step's record.")),
   finish: finish(state),
   suspend: suspend(state),
+  endIsolation: endIsolation(state),
   release: release(state),
   reconcile: reconcile(state)
 })

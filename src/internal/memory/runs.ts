@@ -35,29 +35,35 @@ const start = (state: State): Store["start"] => (draft) =>
     return Effect.succeed(started(run, true))
   })
 
-const claim = (state: State): Store["claim"] => ({ limit, worker, workflows }) =>
-  atomic((now) => {
-    const waiting: Array<Run & { readonly wakeAt: number }> = []
-    for (const id of state.live) {
-      const run = state.runs.get(id)
-      if (run === undefined || run.wakeAt === null || !workflows.includes(run.workflow)) continue
-      if (allows("claim", run.status)) waiting.push({ ...run, wakeAt: run.wakeAt })
-    }
-    waiting.sort((a, b) => a.wakeAt - b.wakeAt || byCodePoint(a.id, b.id))
-    const due = waiting.filter((run) => run.wakeAt <= now).slice(0, limit)
-    const runs = due.map((run) => ({
-      run: state.move("claim", run, {
-        status: "Running",
-        owner: worker,
-        epoch: run.epoch + 1,
-        wakeAt: null,
-        startedAt: run.startedAt ?? now,
-        deadline: run.deadline ?? (run.timeoutMillis === null ? null : now + run.timeoutMillis)
-      }),
-      steps: state.recorded(run.id)
-    }))
-    return Effect.succeed({ runs, nextWake: waiting[due.length]?.wakeAt ?? null })
-  })
+const claim =
+  (state: State): Store["claim"] => ({ isolated = false, limit, maxAttempts = Infinity, worker, workflows }) =>
+    atomic((now) => {
+      let suspects = false
+      const waiting: Array<Run & { readonly wakeAt: number }> = []
+      for (const id of state.live) {
+        const run = state.runs.get(id)
+        if (run === undefined || run.wakeAt === null || !workflows.includes(run.workflow)) continue
+        if (!allows("claim", run.status)) continue
+        const suspect = run.deaths > 0 && run.deaths >= maxAttempts
+        if (suspect && !isolated && run.wakeAt <= now) suspects = true
+        if (suspect === isolated) waiting.push({ ...run, wakeAt: run.wakeAt })
+      }
+      waiting.sort((a, b) => a.wakeAt - b.wakeAt || byCodePoint(a.id, b.id))
+      const due = waiting.filter((run) => run.wakeAt <= now).slice(0, isolated ? Math.min(limit, 1) : limit)
+      const runs = due.map((run) => ({
+        run: state.move("claim", run, {
+          status: "Running",
+          owner: worker,
+          epoch: run.epoch + 1,
+          wakeAt: null,
+          isolated,
+          startedAt: run.startedAt ?? now,
+          deadline: run.deadline ?? (run.timeoutMillis === null ? null : now + run.timeoutMillis)
+        }),
+        steps: state.recorded(run.id)
+      }))
+      return Effect.succeed({ runs, nextWake: isolated ? null : waiting[due.length]?.wakeAt ?? null, suspects })
+    })
 
 /** Waits for a hint that may mean the end of this run. */
 const ended = (hints: PubSub.Subscription<Hint>, runId: string) =>

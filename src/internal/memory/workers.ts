@@ -30,15 +30,21 @@ const registerWorker = (state: State): Store["registerWorker"] => ({ application
     (id) => deregister(state, id)
   )
 
-/** Enqueues the runs again, or gives them up once their attempts are used up. */
-const recover = (state: State, runs: ReadonlyArray<Run>, maxAttempts: number, now: number) => {
+/** Whether the run's owner has recorded anything of it. */
+const progressed = (state: State, { epoch, id }: Run): boolean =>
+  Array.from(state.steps.get(id)?.values() ?? []).some((step) => step.epoch === epoch)
+
+/** Enqueues the runs again, or gives those up that were alone on their worker and did nothing but kill it. */
+const recover = (state: State, runs: ReadonlyArray<Run>, now: number) => {
   const dead: Array<string> = []
   for (const run of runs) {
-    if (run.attempt >= maxAttempts) {
-      state.move("recover", run, { status: "Dead", owner: null, finishedAt: now })
+    const deaths = progressed(state, run) ? 0 : run.deaths + 1
+    const orphan = { owner: null, isolated: false, deaths }
+    if (run.isolated && deaths > 0) {
+      state.move("recover", run, { ...orphan, status: "Dead", finishedAt: now })
       dead.push(run.id)
     } else {
-      state.move("recover", run, { status: "Enqueued", owner: null, wakeAt: now, attempt: run.attempt + 1 })
+      state.move("recover", run, { ...orphan, status: "Enqueued", wakeAt: now, attempt: run.attempt + 1 })
     }
   }
   const recovered = runs.length - dead.length
@@ -49,7 +55,7 @@ const recover = (state: State, runs: ReadonlyArray<Run>, maxAttempts: number, no
 
 const absent: Pulse = { alive: false, suspects: [], recovered: 0, dead: [] }
 
-const pulse = (state: State): Store["pulse"] => ({ leaseMillis, maxAttempts, suspects, worker }) =>
+const pulse = (state: State): Store["pulse"] => ({ leaseMillis, suspects, worker }) =>
   atomic((now) => {
     const self = state.workers.get(worker)
     if (self === undefined) return Effect.succeed(absent)
@@ -64,7 +70,7 @@ const pulse = (state: State): Store["pulse"] => ({ leaseMillis, maxAttempts, sus
     const orphans = state.running((owner) => !state.workers.has(owner))
     return Effect.succeed({
       alive: true,
-      ...recover(state, orphans, maxAttempts, now),
+      ...recover(state, orphans, now),
       suspects: Array.from(state.workers.values())
         .filter((other) => other.id !== worker && !other.locked)
         .map((other) => ({ worker: other.id, renewedAt: other.renewedAt }))

@@ -12,7 +12,7 @@ import type { Writer } from "./writer.ts"
 
 export type LeasedMethods = Pick<
   SystemDb["Service"],
-  "recordStep" | "recordStepInTransaction" | "finish" | "suspend" | "release" | "reconcile"
+  "recordStep" | "recordStepInTransaction" | "finish" | "suspend" | "endIsolation" | "release" | "reconcile"
 >
 
 interface Recorded {
@@ -92,6 +92,12 @@ export const make = (db: Database, writer: Writer): LeasedMethods => {
     finish: (lease, { outcome, status }) => write(lease, { _tag: "Finish", lease, status, outcome }),
 
     suspend: (lease, wakeAt) => write(lease, { _tag: "Suspend", lease, wakeAt }),
+
+    endIsolation: Effect.fn("SystemDb.endIsolation")(function*(lease) {
+      const { epoch, runId, worker } = lease
+      const ended = yield* query(db, "endIsolation", workers.endIsolation, [runId, worker, epoch])
+      if (ended.length === 0) return yield* lost(lease)
+    }),
 
     release: Effect.fn("SystemDb.release")(function*(leases) {
       if (leases.length === 0) return

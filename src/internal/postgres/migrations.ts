@@ -201,6 +201,8 @@ const resilience: Migration = {
     `create index runs_claimable on ${t.runs} (workflow, wake_at, id) where status in (${
       literals(Lifecycle.claimable)
     })`,
+    `create index runs_suspected on ${t.runs} (workflow, wake_at, id)
+      where deaths > 0 and status in (${literals(Lifecycle.claimable)})`,
     // A list under any filter, and what is too old, is a few stretches of these.
     `drop index ${t.schema}.runs_newest`,
     `create index runs_listed on ${t.runs} (workflow, status, created_at, id)`,

@@ -11,7 +11,14 @@ export type ScheduleStored = Stored<
   "nextAt" | "wakeAt" | "pausedAt" | "resumeAt" | "lastTick" | "createdAt" | "updatedAt"
 >
 
-export const millis = (instant: Date | null): number | null => instant === null ? null : instant.getTime()
+/** The last instant of JavaScript's dates. Postgres knows later ones, which must not be read as none at all. */
+const last = 8_640_000_000_000_000
+
+export const millis = (instant: Date | null): number | null => {
+  if (instant === null) return null
+  const millis = instant.getTime()
+  return Number.isNaN(millis) ? last : millis
+}
 const present = (instant: Date | null): number => (instant as Date).getTime()
 
 /** The clock a statement reads: `$1` where a test drives it, the database's otherwise. */

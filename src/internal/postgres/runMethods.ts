@@ -28,6 +28,9 @@ export const ended =
     )
   }
 
+/** As far as an `int` counts. */
+const endless = 2 ** 31 - 1
+
 const created = (run: NewRun, deadline: number | null): Started =>
   run.owner !== null && run.delayMillis === null
     ? { created: true, status: "Running", owner: run.owner, epoch: 1, deadline }
@@ -104,18 +107,19 @@ export const make = (db: Database, writer: Writer, waiters: Waiters, compile: Co
     start,
 
     // Tried once: the worker must know that an answer was lost, since it may own runs that it has not heard of.
-    claim: Effect.fn("SystemDb.claim")(function*({ limit, worker, workflows }) {
-      const rows = yield* queryOnce<PerhapsRun & { readonly nextWake: Date | null }>(
+    claim: Effect.fn("SystemDb.claim")(function*({ isolated, limit, maxAttempts, worker, workflows }) {
+      const rows = yield* queryOnce<PerhapsRun & { readonly nextWake: Date | null; readonly suspects: boolean }>(
         db,
         "claim",
-        runs.claim,
-        [yield* now, texts(workflows), limit, worker]
+        isolated === true ? runs.claimSuspect : runs.claim,
+        [yield* now, texts(workflows), limit, worker, maxAttempts ?? endless]
       )
       const claimed = rows.filter(isRun).map(toRun)
       const byRun = yield* stepsOf(claimed)
       return {
         runs: claimed.map((run) => ({ run, steps: byRun.get(run.id) ?? [] })),
-        nextWake: millis(rows[0]?.nextWake ?? null)
+        nextWake: millis(rows[0]?.nextWake ?? null),
+        suspects: rows[0]?.suspects === true
       }
     }),
 

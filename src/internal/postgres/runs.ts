@@ -9,6 +9,12 @@ const claimable = (run: string) => `${run}.status in (${literals(Lifecycle.from.
 /** Waits for a worker that executes this workflow: a stretch of an index, in the order of the wake times. */
 const waiting = (workflow: string) => `status in (${literals(Lifecycle.from.claim)}) and workflow = ${workflow}`
 
+/** Waits, and is no suspect of too many deaths. */
+const innocent = (workflow: string) => `${waiting(workflow)} and deaths < $5::int`
+
+/** Waits, and is one, as an index of its own has those that lost an owner. */
+const suspect = (workflow: string) => `${waiting(workflow)} and deaths > 0 and deaths >= $5::int`
+
 /**
  * Newest first, keyset paging. Each value of the column under each status is a stretch of an index, in this order: no stretch is
  * read further than the page goes, and one that is empty costs a look. $1 are statuses, $2 and $3 the row before, $4 the limit.
@@ -47,7 +53,7 @@ export const statements = (t: Tables) => ({
     earliest as materialized (
       select r.id, r.wake_at from (
         select w.id, w.wake_at from flows f cross join lateral (
-          select id, wake_at from ${t.runs} where ${waiting("f.name")} and wake_at <= (select now from clock)
+          select id, wake_at from ${t.runs} where ${innocent("f.name")} and wake_at <= (select now from clock)
           order by wake_at, id limit $3::int) w
         order by w.wake_at, w.id) w
       join ${t.runs} r on r.id = w.id
@@ -55,24 +61,46 @@ export const statements = (t: Tables) => ({
       order by w.wake_at, w.id limit $3::int for no key update of r skip locked),
     more as materialized (
       select w.id, w.wake_at from flows f cross join lateral (
-        select id, wake_at from ${t.runs} where ${waiting("f.name")} and wake_at <= (select now from clock)
+        select id, wake_at from ${t.runs} where ${innocent("f.name")} and wake_at <= (select now from clock)
           and id not in (select id from earliest)
         order by wake_at, id limit $3::int - (select count(*) from earliest) for no key update skip locked) w
       order by w.wake_at, w.id limit $3::int - (select count(*) from earliest)),
     due as materialized (select * from earliest union all select * from more),
     claimed as (
-      update ${t.runs} r set status = 'Running', owner = $4::text, epoch = r.epoch + 1, wake_at = null,
+      update ${t.runs} r set status = 'Running', owner = $4::text, epoch = r.epoch + 1, wake_at = null, isolated = false,
         started_at = coalesce(r.started_at, clock.now),
         deadline = coalesce(r.deadline, clock.now + r.timeout_millis * interval '1 millisecond')
       from due, clock where r.id = due.id
       returning r.*, due.wake_at as woke_at)
     select (
         select min(w.wake_at) from flows f cross join lateral (
-          select wake_at from ${t.runs} where ${waiting("f.name")} and id not in (select id from due)
+          select wake_at from ${t.runs} where ${innocent("f.name")} and id not in (select id from due)
           order by wake_at, id limit 1) w
-      ) as "nextWake", ${runColumns("c")}
+      ) as "nextWake",
+      exists (select from flows f cross join lateral (
+        select from ${t.runs} where ${suspect("f.name")} and wake_at <= clock.now limit 1) s) as suspects, ${
+    runColumns("c")
+  }
     from clock left join claimed c on true
     order by c.woke_at, c.id`,
+
+  /** The suspect that is due first, if there is one. */
+  claimSuspect: `
+    with ${clock},
+    due as materialized (
+      select w.id from unnest($2::text[]) as f(name) cross join lateral (
+        select id, wake_at from ${t.runs} where ${suspect("f.name")} and wake_at <= (select now from clock)
+        order by wake_at, id limit $3::int for no key update skip locked) w
+      order by w.wake_at, w.id limit least($3::int, 1)),
+    claimed as (
+      update ${t.runs} r set status = 'Running', owner = $4::text, epoch = r.epoch + 1, wake_at = null, isolated = true,
+        started_at = coalesce(r.started_at, clock.now),
+        deadline = coalesce(r.deadline, clock.now + r.timeout_millis * interval '1 millisecond')
+      from due, clock where r.id = due.id
+      returning r.*)
+    select null::timestamptz as "nextWake", false as suspects, ${
+    runColumns("c")
+  } from clock left join claimed c on true`,
 
   find: `select ${runColumns("r")} from ${t.runs} r where id = $1`,
 

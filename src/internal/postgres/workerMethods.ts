@@ -46,12 +46,11 @@ export const make = (db: Database, session: Session): WorkerMethods => {
       return id
     }),
 
-    pulse: Effect.fn("SystemDb.pulse")(function*({ leaseMillis, maxAttempts, suspects, worker }) {
+    pulse: Effect.fn("SystemDb.pulse")(function*({ leaseMillis, suspects, worker }) {
       const [row] = yield* query<PulseRow>(db, "pulse", s.pulse, [
         yield* now,
         worker,
         leaseMillis,
-        maxAttempts,
         texts(suspects.map((suspect) => suspect.worker)),
         instants(suspects.map(({ renewedAt }) => renewedAt)),
         ints(Array.from(session.keys))

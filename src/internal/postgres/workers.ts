@@ -2,6 +2,7 @@
 import * as Lifecycle from "../lifecycle.ts"
 import { literals, type Tables } from "./names.ts"
 import { clock } from "./rows.ts"
+import { fence } from "./steps.ts"
 
 const running = `status in (${literals(Lifecycle.from.recover)})`
 
@@ -43,8 +44,8 @@ export const statements = (t: Tables) => ({
       select objid::bigint from pg_locks
       where locktype = 'advisory' and classid = ${t.lockClass >>> 0}::oid and objsubid = 2 and granted
         and database = (select oid from pg_database where datname = current_database())),
-    locked(key) as materialized (select key from shown union all select unnest($7::int[])),
-    suspected as materialized (select * from unnest($5::text[], $6::timestamptz(3)[]) as s(id, renewed_at)),
+    locked(key) as materialized (select key from shown union all select unnest($6::int[])),
+    suspected as materialized (select * from unnest($4::text[], $5::timestamptz(3)[]) as s(id, renewed_at)),
     dead as materialized (
       select w.id from ${t.workers} w
       where w.id <> $2 and exists (select from renewed) and (
@@ -62,26 +63,33 @@ export const statements = (t: Tables) => ({
       select o.id from owners o where exists (select from renewed)
         and (o.id in (select id from dead) or not exists (select from ${t.workers} w where w.id = o.id))),
     taken as materialized (
-      select r.id from orphaned o join ${t.runs} r on r.owner = o.id
+      select r.id, r.isolated, exists (select from ${t.steps} s where s.run_id = r.id and s.epoch = r.epoch) as progressed
+      from orphaned o join ${t.runs} r on r.owner = o.id
       where r.${running} order by r.id for no key update of r skip locked),
     recovered as (
-      update ${t.runs} r set owner = null,
-        status = case when r.attempt < $4::int then 'Enqueued' else 'Dead' end,
-        attempt = case when r.attempt < $4::int then r.attempt + 1 else r.attempt end,
-        wake_at = case when r.attempt < $4::int then clock.now end,
-        finished_at = case when r.attempt < $4::int then null else clock.now end
-      from taken, clock where r.id = taken.id returning r.id, r.status),
+      update ${t.runs} r set owner = null, isolated = false,
+        status = case when i.guilty then 'Dead' else 'Enqueued' end,
+        attempt = case when i.guilty then r.attempt else r.attempt + 1 end,
+        deaths = case when i.progressed then 0 else r.deaths + 1 end,
+        wake_at = case when not i.guilty then clock.now end,
+        finished_at = case when i.guilty then clock.now end
+      from (select *, isolated and not progressed as guilty from taken) i, clock
+      where r.id = i.id returning r.id, r.status),
     suspects as materialized (
       select w.id, w.renewed_at from ${t.workers} w
       where w.id <> $2 and exists (select from renewed) and w.id not in (select id from dead)
         and w.lock_key is not null and not exists (select from locked l where l.key = w.lock_key)
       order by w.id)
     select exists (select from renewed) as alive,
-      exists (select from unnest($7::int[]) as own(key) where key not in (select key from shown)) as unlocked,
+      exists (select from unnest($6::int[]) as own(key) where key not in (select key from shown)) as unlocked,
       (select count(*)::int from recovered where status = 'Enqueued') as recovered,
       array(select id from recovered where status = 'Dead' order by id) as dead,
       array(select id from suspects) as "suspectIds",
       array(select renewed_at from suspects) as "suspectTimes"`,
+
+  endIsolation: `
+    update ${t.runs} r set isolated = false, deaths = 0 from (select $1::text as run_id, $2::text as owner, $3::int as epoch) i
+    where ${fence("succeed")} returning r.id`,
 
   /** A run whose row somebody else holds is left for the next comparison. */
   reconcile: `

@@ -178,7 +178,7 @@ export const make = Effect.fnUntraced(function*(
       yield* Effect.sleep(pulse)
       const worker = alive().flatMap(({ ids }) => [...ids]).at(-1)
       if (worker === undefined) return
-      const request = { worker, leaseMillis: foreverMillis, maxAttempts: options.maxAttempts ?? 20, suspects }
+      const request = { worker, leaseMillis: foreverMillis, suspects }
       suspects = (yield* db.pulse(request)).suspects
     }
   }).pipe(Effect.orDie)
