@@ -42,7 +42,8 @@ const claim = (state: State): Store["claim"] => ({ limit, worker, workflows }) =
       if (allows("claim", run.status)) waiting.push({ ...run, wakeAt: run.wakeAt })
     }
     waiting.sort((a, b) => a.wakeAt - b.wakeAt || byCodePoint(a.id, b.id))
-    const due = waiting.filter((run) => run.wakeAt <= now).slice(0, limit)
+    const due = waiting.filter((run) => run.wakeAt <= now && !state.locks.run(run.id)).slice(0, limit)
+    const taken = new Set(due)
     const runs = due.map((run) => ({
       run: state.move("claim", run, {
         status: "Running",
@@ -54,7 +55,7 @@ const claim = (state: State): Store["claim"] => ({ limit, worker, workflows }) =
       }),
       steps: state.recorded(run.id)
     }))
-    return Effect.succeed({ runs, nextWake: waiting[due.length]?.wakeAt ?? null })
+    return Effect.succeed({ runs, nextWake: waiting.find((run) => !taken.has(run))?.wakeAt ?? null })
   })
 
 /** Waits for a hint that may mean the end of this run. */
@@ -92,15 +93,18 @@ export const cancelRun = (state: State, run: Run, reason: string | null, now: nu
 }
 
 const cancel = (state: State): Store["cancel"] => (runId, reason) =>
-  atomic((now): ReturnType<Store["cancel"]> => {
-    const run = state.runs.get(runId)
-    if (run === undefined) return Effect.fail(new RunNotFound({ runId }))
-    if (!allows("cancel", run.status)) {
-      return Effect.fail(new IllegalTransition({ runId, command: "cancel", status: run.status }))
-    }
-    cancelRun(state, run, reason, now)
-    return Effect.void
-  })
+  state.locks.until(
+    () => !state.live.has(runId) || !state.locks.run(runId),
+    atomic((now): ReturnType<Store["cancel"]> => {
+      const run = state.runs.get(runId)
+      if (run === undefined) return Effect.fail(new RunNotFound({ runId }))
+      if (!allows("cancel", run.status)) {
+        return Effect.fail(new IllegalTransition({ runId, command: "cancel", status: run.status }))
+      }
+      cancelRun(state, run, reason, now)
+      return Effect.void
+    })
+  )
 
 export const make = (state: State): Methods => ({
   start: start(state),
