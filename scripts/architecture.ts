@@ -30,7 +30,7 @@ const floors: ReadonlyArray<Floor> = [
     rows: [
       ["src/internal/lifecycle.ts"],
       ["src/Errors.ts"],
-      ["src/internal/{codec,names,records,scheduleRecords,telemetry,uuid}.ts"],
+      ["src/internal/{codec,names,records,scheduleRecords,telemetry,texts,uuid}.ts"],
       ["src/internal/timing/**"],
       ["src/Timing.ts"],
       ["src/internal/outcome.ts"]
@@ -39,7 +39,7 @@ const floors: ReadonlyArray<Floor> = [
   {
     floor: 2,
     name: "port",
-    rows: [["src/SystemDb.ts"], ["src/internal/seal.ts"]]
+    rows: [["src/SystemDb.ts"], ["src/internal/lookups.ts", "src/internal/seal.ts"]]
   },
   {
     floor: 3,

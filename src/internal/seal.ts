@@ -1,10 +1,11 @@
 /**
- * What every store shares at its door: values over the limit are refused before anything is written, and every call passes
- * the `Interceptor` seam.
+ * What every store shares at its door: values over the limit are refused before anything is written, look-ups by what cannot be
+ * there find nothing, and every call passes the `Interceptor` seam.
  */
 import * as Effect from "effect/Effect"
 import { ValueTooLarge } from "../Errors.ts"
 import { Interceptor, type SystemDb } from "../SystemDb.ts"
+import { lookups } from "./lookups.ts"
 
 type Store = SystemDb["Service"]
 
@@ -21,7 +22,8 @@ const intercepted = <Args extends ReadonlyArray<any>, A, E, R>(
 (...args: Args): Effect.Effect<A, E, R> => Effect.withFiber((fiber) => fiber.getRef(Interceptor)(method, call(...args)))
 
 /** Wraps a store's methods; what an implementation's layer provides is always sealed. */
-export const seal = (store: Store, options: { readonly maxValueBytes: number }): Store => {
+export const seal = (given: Store, options: { readonly maxValueBytes: number }): Store => {
+  const store = lookups(given)
   const limit = options.maxValueBytes
   const oversized = (field: string, value: string | null): ValueTooLarge | undefined => {
     // A UTF-16 unit is at most 3 bytes of UTF-8, so most values need no counting.

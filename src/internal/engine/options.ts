@@ -1,6 +1,8 @@
 /** How an engine behaves, with every default in one place. */
 import * as Duration from "effect/Duration"
+import * as Result from "effect/Result"
 import { InvalidInput } from "../../Errors.ts"
+import * as texts from "../texts.ts"
 
 export interface Options {
   /** The application's name. Schedules declared in code belong to it; workers' ids begin with it. */
@@ -77,6 +79,9 @@ export interface Kept {
 const millis = (input: Duration.Input | undefined, otherwise: number): number =>
   input === undefined ? otherwise : Duration.toMillis(Duration.fromInputUnsafe(input))
 
+/** Both become part of what the store finds workers and schedules by. */
+const text = (field: string, value: string): string => Result.getOrThrow(texts.checkShort(field, value))
+
 /** A store nobody else can reach changes only by our own hand, so there polling is a safety net and can be rare. */
 const alone = 60
 
@@ -106,8 +111,9 @@ const kept = ({ interval, ledger = {}, runs = {} }: Retention): Kept | null => {
 export const settings = (options: Options, exclusive: boolean): Settings => {
   const leaseMillis = millis(options.lease, 10_000) * (exclusive && options.lease === undefined ? alone : 1)
   const rare = exclusive ? alone : 1
+  if (options.version !== undefined) text("version", options.version)
   return {
-    name: options.name,
+    name: text("name", options.name),
     concurrency: options.concurrency ?? 1000,
     leaseMillis,
     pulseMillis: millis(options.pulseInterval, Math.min(1_000, leaseMillis / 4) * rare),
