@@ -30,6 +30,7 @@ const floors: ReadonlyArray<Floor> = [
     rows: [
       ["src/internal/lifecycle.ts"],
       ["src/Errors.ts"],
+      ["src/internal/texts.ts"],
       ["src/internal/{codec,durations,names,records,scheduleRecords,telemetry,uuid}.ts"],
       ["src/internal/timing/**"],
       ["src/Timing.ts"],
@@ -40,7 +41,7 @@ const floors: ReadonlyArray<Floor> = [
   {
     floor: 2,
     name: "port",
-    rows: [["src/SystemDb.ts"], ["src/internal/seal.ts"]]
+    rows: [["src/SystemDb.ts"], ["src/internal/lookups.ts", "src/internal/seal.ts"]]
   },
   {
     floor: 3,

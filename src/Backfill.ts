@@ -21,7 +21,7 @@ import * as Stream from "effect/Stream"
 import { BackfillEnded, BackfillNotFound, InvalidInput, type StoreError } from "./Errors.ts"
 import { waitOut } from "./internal/execution.ts"
 import type { BackfillStatus } from "./internal/lifecycle.ts"
-import * as names from "./internal/names.ts"
+import { door } from "./internal/schedule/actor.ts"
 import * as Counting from "./internal/schedule/backfillPlan.ts"
 import { audits, type Store } from "./internal/schedule/change.ts"
 import * as Commands from "./internal/schedule/commands.ts"
@@ -31,6 +31,7 @@ import type { TicksError } from "./internal/schedule/starting.ts"
 import { iso } from "./internal/schedule/ticks.ts"
 import type { Because } from "./internal/schedule/verbs.ts"
 import * as Windows from "./internal/schedule/window.ts"
+import * as texts from "./internal/texts.ts"
 import * as uuids from "./internal/uuid.ts"
 import { type Backfill, type NewBackfill, type ScheduleRow, SystemDb } from "./SystemDb.ts"
 
@@ -149,7 +150,7 @@ export const plan: (schedule: Ref, window: Windows.Window) => Effect.Effect<Plan
  * @since 0.1.0
  */
 export interface StartOptions<R extends Ref = Ref> extends Windows.Window, Because {
-  /** The backfill's identity, at most 64 characters. Default a fresh UUID. */
+  /** The backfill's identity, at most 64 bytes. Default a fresh UUID. */
   readonly id?: string | undefined
   /** From which end of the window it begins. Default `"oldest"`. */
   readonly order?: "oldest" | "newest" | undefined
@@ -165,10 +166,8 @@ const maxIdLength = 64
 const defaultConcurrency = 10
 const maxConcurrency = 100_000
 
-const checkId = Effect.fnUntraced(function*(id: string): Effect.fn.Return<string, InvalidInput> {
-  if (id.length <= maxIdLength) return yield* names.check("id", id)
-  return yield* new InvalidInput({ field: "id", reason: `must not be longer than ${maxIdLength} characters` })
-})
+const checkId = (id: string): Effect.Effect<string, InvalidInput> =>
+  Effect.fromResult(texts.checkShort("id", id, maxIdLength))
 
 const checkConcurrency = (concurrency: number): Effect.Effect<number, InvalidInput> =>
   Number.isSafeInteger(concurrency) && concurrency >= 1 && concurrency <= maxConcurrency
@@ -239,6 +238,7 @@ export const start: <R extends Ref>(
 ) => Effect.Effect<Info, TicksError, SystemDb> = Effect.fn("Backfill.start")(
   function*<R extends Ref>(schedule: R, options: StartOptions<R>) {
     const db = yield* SystemDb
+    yield* door(options.reason)
     const span = yield* Windows.span(options)
     const id = options.id === undefined ? yield* uuids.v7 : yield* checkId(options.id)
     const concurrency = yield* checkConcurrency(options.concurrency ?? defaultConcurrency)
@@ -311,7 +311,7 @@ export const list: (
  * @category errors
  * @since 0.1.0
  */
-export type ChangeError = BackfillNotFound | BackfillEnded | StoreError
+export type ChangeError = BackfillNotFound | BackfillEnded | InvalidInput | StoreError
 
 const find = Effect.fnUntraced(function*(
   db: Store,
@@ -331,6 +331,7 @@ const change = Effect.fnUntraced(function*(
   reason: string | undefined
 ): Effect.fn.Return<void, ChangeError, SystemDb> {
   const db = yield* SystemDb
+  yield* door(reason)
   for (;;) {
     const found = yield* find(db, id)
     if (found.status === status) return

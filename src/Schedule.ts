@@ -17,7 +17,7 @@ import * as Option from "effect/Option"
 import type * as Cron from "./Cron.ts"
 import { type InvalidInput, ScheduleExists, type StoreError, type ValueTooLarge } from "./Errors.ts"
 import { Registry } from "./internal/registry.ts"
-import { CurrentOperator } from "./internal/schedule/actor.ts"
+import { CurrentOperator, door } from "./internal/schedule/actor.ts"
 import * as Applying from "./internal/schedule/applying.ts"
 import * as Changes from "./internal/schedule/change.ts"
 import * as Definition from "./internal/schedule/definition.ts"
@@ -110,6 +110,7 @@ export type DefinitionError = Cron.CronParseError | InvalidInput | ScheduleExist
 export const create: (schedule: Any) => Effect.Effect<void, DefinitionError, SystemDb> = Effect.fn("Schedule.create")(
   function*(schedule) {
     const db = yield* SystemDb
+    yield* door(undefined)
     const definition = yield* Definition.toDefinition(schedule, null)
     const content = yield* Effect.orDie(Effect.fromResult(Definition.fresh(definition, yield* db.now)))
     if (!(yield* Changes.create(db, content))) return yield* new ScheduleExists({ name: schedule.name })

@@ -286,7 +286,7 @@ it.effect("what cannot be backfilled is refused, and nothing is stored", () =>
     assert.strictEqual(yield* refusal({ to: window.from - 1 }), "to: lies before from")
     assert.strictEqual(yield* refusal({ concurrency: 0 }), "concurrency: must be a whole number from 1 to 100000")
     assert.strictEqual(yield* refusal({ id: "" }), "id: must not be empty")
-    assert.strictEqual(yield* refusal({ id: "x".repeat(65) }), "id: must not be longer than 64 characters")
+    assert.strictEqual(yield* refusal({ id: "x".repeat(65) }), "id: must not be longer than 64 bytes of UTF-8")
     assert.strictEqual(yield* refusal({}, "nobody"), "There is no schedule named \"nobody\".")
     const other = Schedule.make("beat", { workflow: Other, cron: "0 * * * * *", context: 1 })
     assert.include(yield* refusal({}, other), "schedule \"beat\" starts beat, not other")

@@ -2,13 +2,7 @@
 import * as Effect from "effect/Effect"
 import { InvalidInput } from "../Errors.ts"
 import { maxBytes } from "./ids.ts"
-
-/** Why `value` cannot be kept as text, or undefined when it can. */
-export const textFault = (value: string): string | undefined => {
-  if (value.includes("\0")) return "must not contain the NUL character"
-  if (!value.isWellFormed()) return "must be well-formed Unicode, and this one has a lone surrogate"
-  return undefined
-}
+import { fault as textFault } from "./texts.ts"
 
 /** Why `value` cannot be a name or an id of at most so many bytes, or undefined when it can. */
 export const fault = (value: string, limit = maxBytes): string | undefined => {

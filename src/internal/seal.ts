@@ -1,13 +1,12 @@
 /**
- * What every store shares at its door: values over the limit are refused before anything is written, what no run can be called
- * is not looked for, and every call passes the `Interceptor` seam.
+ * What every store shares at its door: values over the limit are refused before anything is written, look-ups by what cannot be
+ * there find nothing, and every call passes the `Interceptor` seam.
  */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
-import { RunNotFound, ValueTooLarge } from "../Errors.ts"
-import { Interceptor, type RunFilter, type SystemDb } from "../SystemDb.ts"
+import { ValueTooLarge } from "../Errors.ts"
+import { Interceptor, type SystemDb } from "../SystemDb.ts"
 import { maxKeptBytes } from "./kept.ts"
-import { textFault } from "./names.ts"
+import { lookups } from "./lookups.ts"
 
 type Store = SystemDb["Service"]
 
@@ -23,20 +22,9 @@ const intercepted = <Args extends ReadonlyArray<any>, A, E, R>(
 ) =>
 (...args: Args): Effect.Effect<A, E, R> => Effect.withFiber((fiber) => fiber.getRef(Interceptor)(method, call(...args)))
 
-/** Whether text can be stored, and so be the id or the name of something. Servers complain of what cannot, or read it as other text. */
-const possible = (text: string): boolean => textFault(text) === undefined
-
-const noRun = (runId: string) => Effect.fail(new RunNotFound({ runId }))
-
-/** The filter without what nothing is called. */
-const possibleOnly = (filter: RunFilter): RunFilter => ({
-  ...filter,
-  ...(filter.workflow === undefined ? {} : { workflow: filter.workflow.filter(possible) }),
-  ...(filter.schedule === undefined ? {} : { schedule: filter.schedule.filter(possible) })
-})
-
 /** Wraps a store's methods; what an implementation's layer provides is always sealed. */
-export const seal = (store: Store, options: { readonly maxValueBytes: number }): Store => {
+export const seal = (given: Store, options: { readonly maxValueBytes: number }): Store => {
+  const store = lookups(given)
   const oversized = (
     field: string,
     value: string | null,
@@ -62,17 +50,11 @@ export const seal = (store: Store, options: { readonly maxValueBytes: number }):
     exclusive: store.exclusive,
     start: intercepted("start", (run) => checked(oversized("payload", run.payload), store.start(run))),
     claim: intercepted("claim", store.claim),
-    findRun: intercepted("findRun", (id) => possible(id) ? store.findRun(id) : Effect.succeed(Option.none())),
-    awaitRun: intercepted("awaitRun", (id) => possible(id) ? store.awaitRun(id) : noRun(id)),
-    listRuns: intercepted(
-      "listRuns",
-      (filter, page) =>
-        page.after === null || possible(page.after.id)
-          ? store.listRuns(possibleOnly(filter), page)
-          : Effect.succeed([])
-    ),
-    listSteps: intercepted("listSteps", (id) => possible(id) ? store.listSteps(id) : Effect.succeed([])),
-    cancel: intercepted("cancel", (id, reason) => possible(id) ? store.cancel(id, reason) : noRun(id)),
+    findRun: intercepted("findRun", store.findRun),
+    awaitRun: intercepted("awaitRun", store.awaitRun),
+    listRuns: intercepted("listRuns", store.listRuns),
+    listSteps: intercepted("listSteps", store.listSteps),
+    cancel: intercepted("cancel", store.cancel),
     recordStep: intercepted("recordStep", (lease, step) => checked(stepTooLarge(step), store.recordStep(lease, step))),
     recordStepInTransaction: intercepted(
       "recordStepInTransaction",

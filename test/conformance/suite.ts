@@ -22,6 +22,7 @@ import { runs } from "./runs.ts"
 import { schedules } from "./schedules.ts"
 import { settlings } from "./settling.ts"
 import { steps } from "./steps.ts"
+import { texts } from "./texts.ts"
 import { ticks } from "./ticks.ts"
 import { values } from "./values.ts"
 import { workers } from "./workers.ts"
@@ -52,6 +53,7 @@ export const suite = <R, E>(
       reliances,
       lists,
       values,
+      texts,
       hints
     }
     for (const [subject, tests] of Object.entries(subjects)) {

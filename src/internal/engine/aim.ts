@@ -22,6 +22,8 @@ export interface Entry extends Rules {
   readonly follows: boolean
   /** When to look: when its wake time comes, at once when a run ended or may start, or later after the store refused. */
   at: number
+  /** Whether that time is only a guess, which the next look at the store replaces. What the row says never is. */
+  assumed: boolean
   refusals: number
 }
 
@@ -36,6 +38,7 @@ export const toEntry = (row: DueSchedule, { policies, timetable }: Rules): Resul
       plan: plan(row.name, timetable, policies),
       follows: row.overlap !== null || settles(policies),
       at: row.ended.length > 0 || row.waiting ? 0 : row.wakeAt ?? Infinity,
+      assumed: false,
       refusals: 0
     })
   })

@@ -28,6 +28,8 @@ type Store = SystemDb["Service"]
 const maxBackfills = 1_000
 /** Hints come all the time; the store is asked no more often than this because of them. */
 const hintPauseMillis = 50
+/** Whoever moved a backfill carries it on, as a rule; if not, it is looked at again after this, however rare polls are. */
+const longestAssumptionMillis = 1_000
 /** The most runs read ahead of a backfill that finds runs where it goes. */
 const maxKnown = 500
 
@@ -42,6 +44,8 @@ class Backfiller {
   readonly #followed = new Map<string, string>()
   /** Schedules that were complained about, by revision. */
   readonly #unreadable = new Map<string, number>()
+  /** Whether one of the last look did not stand as it was read, so that it is only assumed that somebody else carries it on. */
+  refused = false
 
   constructor(db: Store) {
     this.#db = db
@@ -60,6 +64,7 @@ class Backfiller {
 
   /** Takes every backfill that can go on a stretch further; whether any of them moved. */
   readonly look: Effect.Effect<boolean, StoreError> = Effect.gen({ self: this }, function*() {
+    this.refused = false
     const due = yield* this.#db.dueBackfills(maxBackfills)
     let moved = false
     for (const { backfill, schedule } of due) {
@@ -95,7 +100,7 @@ class Backfiller {
     this.#followed.delete(id)
     const end = { id, turn, ticks: [], cursor: null, done: true, timeoutMillis: null, settle: false }
     return Effect.tap(
-      this.#db.advanceBackfill(end),
+      this.#noted(this.#db.advanceBackfill(end)),
       (ended) => ended ? Effect.logInfo(`Backfill ${id} of schedule ${schedule} is done`) : Effect.void
     )
   }
@@ -106,7 +111,9 @@ class Backfiller {
     const said = { name: schedule, action: "backfill.cancel", after: { id } }
     return audits([said], "The schedule was deleted").pipe(
       Effect.provideService(CurrentOperator, policy),
-      Effect.flatMap(([audit]) => this.#db.changeBackfill({ id, turn, status: "Cancelled", audit: audit! })),
+      Effect.flatMap(([audit]) =>
+        this.#noted(this.#db.changeBackfill({ id, turn, status: "Cancelled", audit: audit! }))
+      ),
       Effect.tap((cancelled) =>
         cancelled
           ? Effect.logWarning(`Backfill ${id} was cancelled: there is no schedule ${schedule} any more`)
@@ -125,15 +132,17 @@ class Backfiller {
       const { cursor, done, ticks } = stretch(backfill, ticking, known)
       if (done) this.#followed.delete(backfill.id)
       else this.#followed.set(backfill.id, row.name)
-      return this.#db.advanceBackfill({
-        id: backfill.id,
-        turn: backfill.turn,
-        ticks,
-        cursor,
-        done,
-        ...byHand(policies)
-      })
+      const advance = { id: backfill.id, turn: backfill.turn, ticks, cursor, done, ...byHand(policies) }
+      return this.#noted(this.#db.advanceBackfill(advance))
     })
+  }
+
+  /** Notes when what was read does not stand any more. */
+  #noted(written: Effect.Effect<boolean, StoreError>): Effect.Effect<boolean, StoreError> {
+    return Effect.tap(written, (stands) =>
+      Effect.sync(() => {
+        if (!stands) this.refused = true
+      }))
   }
 
   /**
@@ -196,6 +205,7 @@ export const start = Effect.fnUntraced(function*(
     lookedAt = local
     lookAt = local + pollMillis
     const moved = yield* Effect.onError(backfiller.look, () => Effect.sync(() => lookAt = local))
+    if (backfiller.refused) lookAt = Math.min(lookAt, local + longestAssumptionMillis)
     if (moved) {
       lookAt = local
     } else if (local >= pollAt) {

@@ -1,7 +1,8 @@
 /** How an engine behaves, with every default in one place. */
 import * as Duration from "effect/Duration"
+import * as Result from "effect/Result"
 import { InvalidInput } from "../../Errors.ts"
-import * as names from "../names.ts"
+import * as texts from "../texts.ts"
 
 export interface Options {
   /** The application's name. Schedules declared in code belong to it; workers' ids begin with it. */
@@ -97,10 +98,8 @@ const millis = (field: string, input: Duration.Input | undefined, otherwise: num
   return given >= least ? given : refuse(field, `must be at least ${least} millisecond${least === 1 ? "" : "s"} long`)
 }
 
-const named = (name: string): string => {
-  const fault = names.fault(name)
-  return fault === undefined ? name : refuse("name", fault)
-}
+/** Both become part of what the store finds workers and schedules by. */
+const text = (field: string, value: string): string => Result.getOrThrow(texts.checkShort(field, value))
 
 /** A store nobody else can reach changes only by our own hand, so there polling is a safety net and can be rare. */
 const alone = 60
@@ -131,8 +130,9 @@ const kept = ({ interval, ledger = {}, runs = {} }: Retention): Kept | null => {
 export const settings = (options: Options, exclusive: boolean): Settings => {
   const leaseMillis = millis("lease", options.lease, 10_000) * (exclusive && options.lease === undefined ? alone : 1)
   const rare = exclusive ? alone : 1
+  if (options.version !== undefined) text("version", options.version)
   return {
-    name: named(options.name),
+    name: text("name", options.name),
     concurrency: count("concurrency", options.concurrency, 1000),
     leaseMillis,
     pulseMillis: millis("pulseInterval", options.pulseInterval, Math.min(1_000, leaseMillis / 4) * rare),

@@ -34,6 +34,8 @@ const maxTicks = 4_000
 const longestPauseMillis = 5_000
 /** Runs end all the time; what waits for them is looked at no more often than this. */
 const finishedPauseMillis = 50
+/** Nothing that is only assumed is held for longer than this, however rare polls are. */
+const longestAssumptionMillis = 1_000
 
 /** One entry's part in a statement. */
 interface Shot extends Aimed {
@@ -52,6 +54,7 @@ class Scheduler {
   readonly #db: Store
   readonly #registry: Registry["Service"]
   readonly #horizon: number
+  readonly #assumptionMillis: number
   readonly #clock = new StoreClock()
   readonly #timetables = new Timetables()
   readonly #heap = new Heap<Entry>()
@@ -63,11 +66,14 @@ class Scheduler {
   #freeze: Control | null = null
   /** Set when what is held may be wrong altogether. */
   stale = false
+  /** When to look at the store, by the local clock, because of what is only assumed. */
+  lookAt = Infinity
 
   constructor(db: Store, registry: Registry["Service"], pollMillis: number) {
     this.#db = db
     this.#registry = registry
     this.#horizon = Math.max(horizonMillis, 2 * pollMillis)
+    this.#assumptionMillis = Math.min(longestAssumptionMillis, pollMillis)
   }
 
   /** How long until the next look, as this process sees it. */
@@ -91,6 +97,7 @@ class Scheduler {
           this.#clock.observe(now, local)
           this.#freeze = freeze
           this.stale = false
+          this.lookAt = Infinity
           return this.#adopt(schedules)
         })
     )
@@ -102,7 +109,8 @@ class Scheduler {
     const warnings: Array<string> = []
     for (const row of rows) {
       const known = this.#entries.get(row.name)
-      if (known !== undefined && known.row.turn === row.turn && row.overlap === null && row.ended.length === 0) {
+      const stands = known?.row.turn === row.turn && !known.assumed
+      if (stands && row.overlap === null && row.ended.length === 0) {
         entries.set(row.name, known)
         continue
       }
@@ -223,13 +231,13 @@ class Scheduler {
       report.runs.push(...runs)
       if (fired._tag === "Fired" && shot.missed > 0) report.missed.push(shot)
       submit(shot.reservation, runs)
-      this.#advance(shot, fired, answer.now)
+      this.#advance(shot, fired, answer.now, local)
     }
     return report
   }
 
   /** Puts the schedule back where it stands now. */
-  #advance(shot: Shot, fired: Fired, now: number): void {
+  #advance(shot: Shot, fired: Fired, now: number, local: number): void {
     const { row } = shot.entry
     if (fired._tag === "Early") return this.#hold(row, now)
     if (fired._tag === "Fired") return this.#hold(stepped(row, shot.firing, fired), now)
@@ -238,11 +246,24 @@ class Scheduler {
       this.#followed.delete(row.name)
       return this.#drop(row.name)
     }
-    // Unmoved, it is locked by somebody who fires it. If not, the next reload says so.
     if (current.turn === row.turn && sameLive(current, row) && !this.stale) {
-      return this.#hold({ ...current, ...shot.firing.after }, now)
+      return this.#assume(shot, current, now, local)
     }
     this.#hold(current, now)
+  }
+
+  /**
+   * A schedule that was not fired and has not moved is locked by somebody: another process that fires it, as a rule, so that asking
+   * again at once would be in vain. But they may let it go as it was. So nothing is assumed about how it stands, only about when to
+   * ask again: when its next look would be due, and not before the store was looked at, which comes soon.
+   */
+  #assume({ firing }: Shot, current: DueSchedule, now: number, local: number): void {
+    const lookIn = this.#assumptionMillis
+    this.lookAt = Math.min(this.lookAt, local + lookIn)
+    const entry = this.#entryOf(current)
+    const at = Math.max(firing.after.wakeAt ?? Infinity, now + lookIn)
+    if (Result.isFailure(entry) || at > now + this.#horizon) return this.#drop(current.name)
+    this.#put(Object.assign(entry.success, { at, assumed: true }))
   }
 
   #drop(name: string): void {
@@ -253,8 +274,12 @@ class Scheduler {
   #hold(row: DueSchedule, now: number): void {
     const entry = this.#entryOf(row)
     if (Result.isFailure(entry) || entry.success.at > now + this.#horizon) return this.#drop(row.name)
-    this.#entries.set(row.name, entry.success)
-    this.#heap.push(entry.success)
+    this.#put(entry.success)
+  }
+
+  #put(entry: Entry): void {
+    this.#entries.set(entry.row.name, entry)
+    this.#heap.push(entry)
   }
 }
 
@@ -291,7 +316,7 @@ const publish = Effect.fnUntraced(function*({ missed, now, runs }: Report) {
 
 /**
  * Starts firing, until the scope closes. What is held is read again at every poll, at once when schedules changed, and soon when
- * runs ended that something waits for.
+ * runs ended that something waits for or something was only assumed.
  */
 export const start = Effect.fnUntraced(function*(
   db: Store,
@@ -320,7 +345,7 @@ export const start = Effect.fnUntraced(function*(
     // What is due first: a look at the store takes its time.
     yield* scheduler.fireDue
     let local = yield* monotonicMillis
-    if (seen !== changes || scheduler.stale || local >= Math.min(reloadAt, followAt)) {
+    if (seen !== changes || scheduler.stale || local >= Math.min(reloadAt, followAt, scheduler.lookAt)) {
       const now = changes
       if (local >= followAt) followedAt = local
       followAt = Infinity
@@ -329,7 +354,8 @@ export const start = Effect.fnUntraced(function*(
       reloadAt = local + settings.pollMillis
       local = yield* monotonicMillis
     }
-    const wait = Math.ceil(Math.min(scheduler.untilNext(local), reloadAt - local, followAt - local))
+    const lookIn = Math.min(reloadAt, followAt, scheduler.lookAt) - local
+    const wait = Math.ceil(Math.min(scheduler.untilNext(local), lookIn))
     if (wait > 0 && seen === changes && !scheduler.stale) yield* signal.wait(wait)
   })
 

@@ -35,6 +35,9 @@ export const make = (state: State): Methods => {
     return next
   }
 
+  const enqueued = (backfill: string): ReadonlyArray<string> =>
+    Array.from(state.filling.get(backfill) ?? []).filter((runId) => state.runs.get(runId)?.status === "Enqueued")
+
   return {
     createBackfill: (backfill, audit) =>
       atomic((now): ReturnType<Store["createBackfill"]> => {
@@ -78,22 +81,24 @@ export const make = (state: State): Methods => {
       ),
 
     changeBackfill: ({ audit, id, status, turn }) =>
-      atomic((now) => {
-        const backfill = state.backfills.get(id)
-        if (backfill?.turn !== turn || (backfill.status !== "Active" && backfill.status !== "Paused")) {
-          return Effect.succeed(false)
-        }
-        put(backfill, { status, finishedAt: status === "Cancelled" ? now : null }, now)
-        state.audit(audit, now)
-        if (status === "Cancelled") {
-          for (const runId of Array.from(state.filling.get(id) ?? [])) {
-            const run = state.runs.get(runId)!
-            if (run.status === "Enqueued") cancelRun(state, run, "Its backfill was cancelled", now)
+      state.locks.until(
+        () => status !== "Cancelled" || !enqueued(id).some((runId) => state.locks.run(runId)),
+        atomic((now) => {
+          const backfill = state.backfills.get(id)
+          if (backfill?.turn !== turn || (backfill.status !== "Active" && backfill.status !== "Paused")) {
+            return Effect.succeed(false)
           }
-        }
-        state.publish({ _tag: "SchedulesChanged" })
-        return Effect.succeed(true)
-      }),
+          put(backfill, { status, finishedAt: status === "Cancelled" ? now : null }, now)
+          state.audit(audit, now)
+          if (status === "Cancelled") {
+            for (const runId of enqueued(id)) {
+              cancelRun(state, state.runs.get(runId)!, "Its backfill was cancelled", now)
+            }
+          }
+          state.publish({ _tag: "SchedulesChanged" })
+          return Effect.succeed(true)
+        })
+      ),
 
     dueBackfills: (limit) =>
       Effect.sync(() =>

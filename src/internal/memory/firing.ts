@@ -127,7 +127,8 @@ const fireOne = (state: State, firing: Firing, current: DueSchedule | null, now:
   const schedule = state.schedules.get(name)
   if (schedule === undefined || current === null) return { _tag: "Stale", name, current }
   if (current.turn === firing.turn && at > now) return { _tag: "Early", name }
-  if (!stands(current, firing)) return { _tag: "Stale", name, current }
+  // Whoever holds its row fires it or changes it: it is passed over and not waited for.
+  if (state.locks.schedule(name) || !stands(current, firing)) return { _tag: "Stale", name, current }
 
   const last = firing.ticks.at(-1)
   const turned = after.status !== schedule.status
@@ -175,6 +176,18 @@ const fire = (state: State, firings: ReadonlyArray<Firing>, known: boolean, now:
   })
 }
 
+/** Whether nobody holds a run that these firings would cancel or settle. */
+const free = (state: State, firings: ReadonlyArray<Firing>): boolean =>
+  !firings.some((firing) => {
+    const touched = [
+      ...firing.cancels.filter(({ runId }) => state.live.has(runId)).map(({ runId }) => runId),
+      ...firing.settled.filter((runId) => state.settling.has(runId))
+    ].filter((runId) => state.locks.run(runId))
+    const schedule = state.schedules.get(firing.name)
+    return touched.length > 0 && schedule !== undefined && !state.locks.schedule(firing.name) &&
+      stands(due(state, schedule), firing)
+  })
+
 export const make = (state: State): Methods => ({
   dueSchedules: (horizonMillis) =>
     atomic((now) => {
@@ -187,12 +200,16 @@ export const make = (state: State): Methods => ({
       return Effect.succeed({ now, freeze: state.controls.get(freezeKey) ?? null, schedules })
     }),
 
-  fire: (firings, freezeTurn) =>
-    atomic((now) => {
-      const freeze = state.controls.get(freezeKey) ?? null
-      const fired = fire(state, firings, (freeze?.turn ?? null) === freezeTurn, now)
-      return Effect.succeed({ now, freeze, fired })
-    }),
+  fire: (firings, freezeTurn) => {
+    const known = () => (state.controls.get(freezeKey)?.turn ?? null) === freezeTurn
+    return state.locks.until(
+      () => !known() || free(state, firings),
+      atomic((now) => {
+        const fired = fire(state, firings, known(), now)
+        return Effect.succeed({ now, freeze: state.controls.get(freezeKey) ?? null, fired })
+      })
+    )
+  },
 
   enqueueTicks: (name, ticks, options) =>
     atomic((now) => {
@@ -203,17 +220,27 @@ export const make = (state: State): Methods => ({
     }),
 
   triggerSchedule: ({ audit, context, name, options, owner, run: tick }) =>
-    atomic((now): ReturnType<Store["triggerSchedule"]> => {
-      const schedule = state.schedules.get(name)
-      if (schedule === undefined) return Effect.fail(new ScheduleNotFound({ name }))
-      const existing = state.runs.get(tick.runId)
-      if (existing !== undefined) {
-        return existing.schedule === name
-          ? Effect.succeed({ run: existing, created: false })
-          : Effect.die(new Error(`triggerSchedule: run id ${tick.runId} was used before`))
-      }
-      const [run] = startTicks(state, schedule, [tick], { ...options, now, owner, overlap: schedule.overlap, context })
-      state.audit(audit, now)
-      return Effect.succeed({ run: run!, created: true })
-    })
+    // A run of that id is locked before it is looked at.
+    state.locks.until(
+      () => !state.schedules.has(name) || !state.locks.run(tick.runId),
+      atomic((now): ReturnType<Store["triggerSchedule"]> => {
+        const schedule = state.schedules.get(name)
+        if (schedule === undefined) return Effect.fail(new ScheduleNotFound({ name }))
+        const existing = state.runs.get(tick.runId)
+        if (existing !== undefined) {
+          return existing.schedule === name
+            ? Effect.succeed({ run: existing, created: false })
+            : Effect.die(new Error(`triggerSchedule: run id ${tick.runId} was used before`))
+        }
+        const [run] = startTicks(state, schedule, [tick], {
+          ...options,
+          now,
+          owner,
+          overlap: schedule.overlap,
+          context
+        })
+        state.audit(audit, now)
+        return Effect.succeed({ run: run!, created: true })
+      })
+    )
 })

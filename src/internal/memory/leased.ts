@@ -42,7 +42,15 @@ const write = (state: State, lease: Lease, step: NewStepRecord, now: number): vo
   })
 }
 
+/** Makes the call once it may write for this lease: a row that is held is waited for, by those who would write it. */
+const free = <A, E>(state: State, lease: Lease, call: Effect.Effect<A, E>): Effect.Effect<A, E> =>
+  state.locks.until(() => leased(state, lease) === undefined || !state.locks.run(lease.runId), call)
+
 const recordStep = (state: State): Store["recordStep"] => (lease, step) =>
+  // Also for a lease that is lost: the row is locked first, and then looked at.
+  state.locks.until(() => !state.runs.has(lease.runId) || !state.locks.run(lease.runId), record(state, lease, step))
+
+const record = (state: State, lease: Lease, step: NewStepRecord) =>
   atomic((now) => {
     const existing = state.steps.get(lease.runId)?.get(label(step))
     const recorded = existing !== undefined && existing.record.outcome !== null
@@ -54,31 +62,39 @@ const recordStep = (state: State): Store["recordStep"] => (lease, step) =>
   })
 
 const finish = (state: State): Store["finish"] => (lease, { outcome, status }) =>
-  atomic((now) => {
-    const run = leased(state, lease)
-    if (run === undefined) {
-      const ended = state.runs.get(lease.runId)
-      const again = ended !== undefined && (ended.status === "Succeeded" || ended.status === "Failed") &&
-        ended.owner === lease.worker && ended.epoch === lease.epoch
-      return again ? Effect.void : lost(lease)
-    }
-    const command = status === "Succeeded" ? "succeed" : "fail"
-    state.move(command, run, { status, outcome, wakeAt: null, finishedAt: now })
-    state.publish({ _tag: "RunsFinished", runIds: [run.id] })
-    return Effect.void
-  })
+  free(
+    state,
+    lease,
+    atomic((now) => {
+      const run = leased(state, lease)
+      if (run === undefined) {
+        const ended = state.runs.get(lease.runId)
+        const again = ended !== undefined && (ended.status === "Succeeded" || ended.status === "Failed") &&
+          ended.owner === lease.worker && ended.epoch === lease.epoch
+        return again ? Effect.void : lost(lease)
+      }
+      const command = status === "Succeeded" ? "succeed" : "fail"
+      state.move(command, run, { status, outcome, wakeAt: null, finishedAt: now })
+      state.publish({ _tag: "RunsFinished", runIds: [run.id] })
+      return Effect.void
+    })
+  )
 
 const suspend = (state: State): Store["suspend"] => (lease, wakeAt) =>
-  atomic(() => {
-    const run = leased(state, lease)
-    if (run === undefined) {
-      const given = state.runs.get(lease.runId)
-      return given?.status === "Suspended" && given.epoch === lease.epoch ? Effect.void : lost(lease)
-    }
-    state.move("suspend", run, { status: "Suspended", owner: null, wakeAt })
-    state.publish({ _tag: "RunsReady" })
-    return Effect.void
-  })
+  free(
+    state,
+    lease,
+    atomic(() => {
+      const run = leased(state, lease)
+      if (run === undefined) {
+        const given = state.runs.get(lease.runId)
+        return given?.status === "Suspended" && given.epoch === lease.epoch ? Effect.void : lost(lease)
+      }
+      state.move("suspend", run, { status: "Suspended", owner: null, wakeAt })
+      state.publish({ _tag: "RunsReady" })
+      return Effect.void
+    })
+  )
 
 const endIsolation = (state: State): Store["endIsolation"] => (lease) =>
   atomic(() => {
@@ -94,22 +110,33 @@ export const handBack = (state: State, runs: ReadonlyArray<Run>, now: number): v
   if (runs.length > 0) state.publish({ _tag: "RunsReady" })
 }
 
-const release = (state: State): Store["release"] => (leases) =>
-  atomic((now) => {
-    const runs = new Set(leases.map((lease) => leased(state, lease)).filter((run) => run !== undefined))
-    handBack(state, Array.from(runs), now)
-    return Effect.void
-  })
+const anyLocked = (state: State, runs: ReadonlyArray<Run>): boolean => runs.some(({ id }) => state.locks.run(id))
 
-const reconcile = (state: State): Store["reconcile"] => ({ held, worker }) =>
-  atomic((now) => {
-    const leases = held.map(({ epoch, runId }) => ({ runId, worker, epoch }))
-    const forgotten = state.running((owner) => owner === worker)
+const release = (state: State): Store["release"] => (leases) => {
+  const runs = () => Array.from(new Set(leases.flatMap((lease) => leased(state, lease) ?? [])))
+  return state.locks.until(
+    () => !anyLocked(state, runs()),
+    atomic((now) => {
+      handBack(state, runs(), now)
+      return Effect.void
+    })
+  )
+}
+
+const reconcile = (state: State): Store["reconcile"] => ({ held, worker }) => {
+  const leases = held.map(({ epoch, runId }) => ({ runId, worker, epoch }))
+  const forgotten = () =>
+    state.running((owner) => owner === worker)
       .filter((run) => !leases.some((lease) => lease.runId === run.id && holds(run, lease)))
-    const lost = leases.filter((lease) => leased(state, lease) === undefined).map(({ runId }) => runId)
-    handBack(state, forgotten, now)
-    return Effect.succeed(lost)
-  })
+  return state.locks.until(
+    () => !anyLocked(state, forgotten()),
+    atomic((now) => {
+      const lost = leases.filter((lease) => leased(state, lease) === undefined).map(({ runId }) => runId)
+      handBack(state, forgotten(), now)
+      return Effect.succeed(lost)
+    })
+  )
+}
 
 export const make = (state: State): Methods => ({
   recordStep: recordStep(state),

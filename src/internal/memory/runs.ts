@@ -49,7 +49,10 @@ const claim =
         if (suspect === isolated) waiting.push({ ...run, wakeAt: run.wakeAt })
       }
       waiting.sort((a, b) => a.wakeAt - b.wakeAt || byCodePoint(a.id, b.id))
-      const due = waiting.filter((run) => run.wakeAt <= now).slice(0, isolated ? Math.min(limit, 1) : limit)
+      const due = waiting
+        .filter((run) => run.wakeAt <= now && !state.locks.run(run.id))
+        .slice(0, isolated ? Math.min(limit, 1) : limit)
+      const taken = new Set(due)
       const runs = due.map((run) => ({
         run: state.move("claim", run, {
           status: "Running",
@@ -62,7 +65,8 @@ const claim =
         }),
         steps: state.recorded(run.id)
       }))
-      return Effect.succeed({ runs, nextWake: isolated ? null : waiting[due.length]?.wakeAt ?? null, suspects })
+      const nextWake = isolated ? null : waiting.find((run) => !taken.has(run))?.wakeAt ?? null
+      return Effect.succeed({ runs, nextWake, suspects })
     })
 
 /** Waits for a hint that may mean the end of this run. */
@@ -100,15 +104,18 @@ export const cancelRun = (state: State, run: Run, reason: string | null, now: nu
 }
 
 const cancel = (state: State): Store["cancel"] => (runId, reason) =>
-  atomic((now): ReturnType<Store["cancel"]> => {
-    const run = state.runs.get(runId)
-    if (run === undefined) return Effect.fail(new RunNotFound({ runId }))
-    if (!allows("cancel", run.status)) {
-      return Effect.fail(new IllegalTransition({ runId, command: "cancel", status: run.status }))
-    }
-    cancelRun(state, run, reason, now)
-    return Effect.void
-  })
+  state.locks.until(
+    () => !state.live.has(runId) || !state.locks.run(runId),
+    atomic((now): ReturnType<Store["cancel"]> => {
+      const run = state.runs.get(runId)
+      if (run === undefined) return Effect.fail(new RunNotFound({ runId }))
+      if (!allows("cancel", run.status)) {
+        return Effect.fail(new IllegalTransition({ runId, command: "cancel", status: run.status }))
+      }
+      cancelRun(state, run, reason, now)
+      return Effect.void
+    })
+  )
 
 export const make = (state: State): Methods => ({
   start: start(state),

@@ -86,11 +86,16 @@ export const make = (state: State): Methods => ({
   findControl: (key) => Effect.sync(() => Option.fromUndefinedOr(state.controls.get(key))),
 
   changeSchedules: (change) =>
-    atomic((now) => {
-      if (state.changes.has(change.id)) return Effect.succeed(true)
-      if (!stands(state, change)) return Effect.succeed(false)
-      write(state, change, now)
-      state.publish({ _tag: "SchedulesChanged" })
-      return Effect.succeed(true)
-    })
+    state.locks.inTurn(
+      () =>
+        state.changes.has(change.id) ||
+        !change.schedules.some(({ name }) => state.schedules.has(name) && state.locks.schedule(name)),
+      atomic((now) => {
+        if (state.changes.has(change.id)) return Effect.succeed(true)
+        if (!stands(state, change)) return Effect.succeed(false)
+        write(state, change, now)
+        state.publish({ _tag: "SchedulesChanged" })
+        return Effect.succeed(true)
+      })
+    )
 })

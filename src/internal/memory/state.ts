@@ -16,6 +16,7 @@ import type {
   StepRecord
 } from "../../SystemDb.ts"
 import { allows, type Command, isFinished, to } from "../lifecycle.ts"
+import { Locks } from "./locks.ts"
 
 /** A step's record, and the epoch of the lease it was written under. */
 export interface Recorded {
@@ -85,6 +86,7 @@ export class State {
   /** The id of a change that was made → how many audits are left that tell so. */
   readonly changes = new Map<string, number>()
   readonly backfills = new Map<string, Omit<Backfill, "live">>()
+  readonly locks = new Locks()
   #turn = 0
   #position = 0
   readonly hints: PubSub.PubSub<Hint>

@@ -9,6 +9,7 @@ import * as Backfills from "./backfills.ts"
 import * as Firing from "./firing.ts"
 import * as Leased from "./leased.ts"
 import * as Ledger from "./ledger.ts"
+import type { Locks } from "./locks.ts"
 import * as Runs from "./runs.ts"
 import * as Schedules from "./schedules.ts"
 import { State } from "./state.ts"
@@ -17,6 +18,15 @@ import * as Workers from "./workers.ts"
 type Store = SystemDb["Service"]
 
 const states = new WeakMap<Store, State>()
+
+const stateOf = (store: Store): State => {
+  const state = states.get(store)
+  if (state === undefined) throw new Error("not a memory store")
+  return state
+}
+
+/** The rows of this memory store that are held. */
+export const locksOf = (store: Store): Locks => stateOf(store).locks
 
 export const make = Effect.fnUntraced(
   function*(options: { readonly maxValueBytes: number; readonly hints: boolean }) {
@@ -45,8 +55,4 @@ export const make = Effect.fnUntraced(
  * the store is not a memory store.
  */
 export const crash = (store: Store, worker: string): Effect.Effect<void> =>
-  Effect.sync(() => {
-    const state = states.get(store)
-    if (state === undefined) throw new Error("crash: not a memory store")
-    Workers.crash(state, worker)
-  })
+  Effect.sync(() => Workers.crash(stateOf(store), worker))

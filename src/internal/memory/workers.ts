@@ -1,4 +1,5 @@
 /** Workers: their registration, their pulse, and what happens to the runs of dead ones. */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { Pulse, Run, SystemDb } from "../../SystemDb.ts"
@@ -10,7 +11,24 @@ type Methods = Pick<Store, "registerWorker" | "pulse">
 
 const suffix = Effect.map(Random.next, (fraction) => Math.floor(fraction * 2 ** 48).toString(16).padStart(12, "0"))
 
-const deregister = (state: State, id: string) =>
+/** Whoever cannot say goodbye in this time, because somebody holds a run, is found dead by others. Real time, as in other stores. */
+const farewell = "3 seconds"
+
+const deregister = (state: State, id: string) => {
+  const owned = () => state.running((owner) => owner === id)
+  return Clock.clockWith((clock) => {
+    const goodbye = state.locks.until(
+      () => !owned().some((run) => state.locks.run(run.id)),
+      Effect.provideService(retire(state, id), Clock.Clock, clock)
+    )
+    return Effect.interruptible(goodbye).pipe(
+      Effect.timeoutOrElse({ duration: farewell, orElse: () => Effect.sync(() => crash(state, id)) }),
+      Effect.provideService(Clock.Clock, Clock.Clock.defaultValue())
+    )
+  })
+}
+
+const retire = (state: State, id: string) =>
   atomic((now) => {
     // One that crashed hands nothing back: its runs wait until it is found dead.
     if (state.workers.get(id)?.locked === false) return Effect.void
@@ -67,7 +85,7 @@ const pulse = (state: State): Store["pulse"] => ({ leaseMillis, suspects, worker
       if (other.id !== worker && (other.leaseUntil < now || suspected)) state.workers.delete(other.id)
     }
     // Whoever is not registered is dead, also when it came to own a run after it had been removed.
-    const orphans = state.running((owner) => !state.workers.has(owner))
+    const orphans = state.running((owner) => !state.workers.has(owner)).filter(({ id }) => !state.locks.run(id))
     return Effect.succeed({
       alive: true,
       ...recover(state, orphans, now),

@@ -13,6 +13,9 @@ export type ScheduleMethods = Pick<
   "findSchedule" | "findSchedules" | "listSchedules" | "findControl" | "changeSchedules"
 >
 
+/** A label as it stands among the others in their text. */
+const labelText = ([key, value]: readonly [string, string]): string => JSON.stringify({ [key]: value }).slice(1, -1)
+
 export const make = (db: Database): ScheduleMethods => {
   const s = statements(db.tables)
 
@@ -34,7 +37,7 @@ export const make = (db: Database): ScheduleMethods => {
         any(filter.namePrefix),
         any(filter.owner),
         any(filter.externalId),
-        filter.labels === undefined ? null : JSON.stringify(filter.labels),
+        any(filter.labels === undefined ? undefined : Object.entries(filter.labels).map(labelText)),
         after,
         limit
       ])

@@ -1,5 +1,8 @@
 /** Who asks for a change. */
 import * as Context from "effect/Context"
+import * as Effect from "effect/Effect"
+import type { InvalidInput } from "../../Errors.ts"
+import * as texts from "../texts.ts"
 
 /**
  * Who changes schedules, and from where; written into the audit of every change.
@@ -35,3 +38,11 @@ export const CurrentOperator = Context.Reference<Operator>("effect-durable/Sched
 
 /** The library itself, when a policy makes it act. */
 export const policy: Operator = { name: "effect-durable", source: "policy" }
+
+/** Refuses a reason or an operator that the audit could not keep. At the door of every verb, before anything is read. */
+export const door = Effect.fnUntraced(function*(reason: string | undefined): Effect.fn.Return<void, InvalidInput> {
+  const { name, source } = yield* CurrentOperator
+  yield* Effect.fromResult(texts.check("operator.name", name))
+  yield* Effect.fromResult(texts.check("operator.source", source ?? ""))
+  yield* Effect.fromResult(texts.check("reason", reason ?? ""))
+})

@@ -11,7 +11,10 @@ import {
   type ValueTooLarge
 } from "../../Errors.ts"
 import type { ScheduleChange, ScheduleDefinition, ScheduleRow } from "../../SystemDb.ts"
+import * as names from "../names.ts"
+import * as texts from "../texts.ts"
 import * as uuids from "../uuid.ts"
+import { door } from "./actor.ts"
 import { audits, definitionOf, entriesOf, stand, type Store, type Verdict } from "./change.ts"
 import { type Declared, fresh, toDefinition } from "./definition.ts"
 import { differences, type FieldChange, replace } from "./editing.ts"
@@ -183,7 +186,15 @@ const toDefinitions = Effect.fnUntraced(function*(declared: ReadonlyArray<Declar
   return [...definitions.values()]
 })
 
-const check = ({ owner, prune, version }: ApplyOptions): Effect.Effect<void, InvalidInput> => {
+const check = Effect.fnUntraced(function*(options: ApplyOptions): Effect.fn.Return<void, InvalidInput> {
+  const { owner, version } = options
+  yield* door(undefined)
+  if (owner !== undefined) yield* names.check("owner", owner)
+  if (version !== undefined) yield* Effect.fromResult(texts.checkShort("version", version))
+  yield* consistent(options)
+})
+
+const consistent = ({ owner, prune, version }: ApplyOptions): Effect.Effect<void, InvalidInput> => {
   if (owner !== undefined) return Effect.void
   if (prune === true) {
     return Effect.fail(new InvalidInput({ field: "prune", reason: "needs the owner whose schedules to prune" }))
@@ -217,10 +228,10 @@ export const apply = (
       if (version !== null && newest !== null && compareVersions(newest, version) > 0) {
         return superseded(definitions, newest)
       }
-      const names = definitions.map(({ name }) => name)
-      const rows = yield* db.findSchedules(names)
+      const listed = definitions.map(({ name }) => name)
+      const rows = yield* db.findSchedules(listed)
       const owned = prune && owner !== null ? yield* ownedBy(db, owner) : []
-      const pruned = owned.filter(({ name }) => !names.includes(name))
+      const pruned = owned.filter(({ name }) => !listed.includes(name))
       const planned = yield* planOf(definitions, rows, pruned, yield* db.now)
       const raises = version !== null && newest !== version
       if (dryRun || (planned.change === undefined && !raises)) return planned.applied

@@ -10,13 +10,14 @@ import {
   type ValueTooLarge
 } from "../../Errors.ts"
 import type { Run, ScheduleRow, TickOptions, TickRun } from "../../SystemDb.ts"
-import * as names from "../names.ts"
 import { Registry } from "../registry.ts"
+import * as texts from "../texts.ts"
 import * as uuids from "../uuid.ts"
+import { door } from "./actor.ts"
 import { audits, find as findRow, type Store } from "./change.ts"
 import { encodeContext, encodeKnownContext, type Read, read, type Target } from "./definition.ts"
 import type { Policies } from "./policies.ts"
-import { batches, iso, ofTrigger } from "./ticks.ts"
+import { batches, iso, ofTrigger, triggerIdOf } from "./ticks.ts"
 import type { Span } from "./window.ts"
 
 /** A schedule known by name, and by its workflow when the caller has it. */
@@ -97,12 +98,20 @@ export interface TriggerRequest {
   readonly overrides: Policies
 }
 
+/** The key becomes part of an id, beside the schedule's name. */
+const checkKey = (schedule: string, key: string): Effect.Effect<string, InvalidInput> => {
+  const bytes = texts.maxBytes - Buffer.byteLength(triggerIdOf(schedule, ""))
+  return Effect.fromResult(texts.checkShort("idempotencyKey", key, bytes))
+}
+
 export const trigger = Effect.fnUntraced(function*(
   db: Store,
   subject: Subject,
   request: TriggerRequest
 ): Effect.fn.Return<Run, ScheduleNotFound | InvalidInput | Undecodable | ValueTooLarge | StoreError> {
+  yield* door(request.reason)
   const row = yield* find(db, subject)
+  const key = request.key === undefined ? yield* uuids.v7 : yield* checkKey(row.name, request.key)
   const schedule = yield* Effect.fromResult(read(row))
   const context = request.context === undefined
     ? null
@@ -114,7 +123,6 @@ export const trigger = Effect.fnUntraced(function*(
   const { startDeadlineMillis, timeoutMillis } = request.overrides
   const now = request.at === undefined || startDeadlineMillis !== null ? yield* db.now : request.at
   const at = request.at ?? now
-  const key = request.key === undefined ? yield* uuids.v7 : yield* names.check("idempotencyKey", request.key)
   const run = {
     ...ofTrigger(schedule, at, key),
     startBy: startDeadlineMillis === null ? null : now + startDeadlineMillis

@@ -9,6 +9,7 @@ import type { ScheduleContent, ScheduleDefinition, ScheduleRow } from "../../Sys
 import * as Timing from "../../Timing.ts"
 import * as Codec from "../codec.ts"
 import * as names from "../names.ts"
+import * as texts from "../texts.ts"
 import * as Context from "./context.ts"
 import { type Plan, plan } from "./plan.ts"
 import * as Policies from "./policies.ts"
@@ -31,7 +32,7 @@ export interface Declared extends Policies.PolicyOptions {
   readonly externalId?: string | undefined
 }
 
-/** Run ids are made of the name and up to 51 characters more, and are themselves at most 512 long. */
+/** In bytes. Run ids are made of the name and up to 105 bytes more, and are themselves at most 512 long. */
 const maxNameLength = 400
 
 const epoch = DateTime.makeUnsafe(0)
@@ -134,9 +135,7 @@ export const read = (
 // ── what is stored ──────────────────────────────────────────────────────────────────────────────────────────────────
 
 const checkName = (name: string): Effect.Effect<string, InvalidInput> =>
-  name.length <= maxNameLength ? names.check("name", name) : Effect.fail(
-    new InvalidInput({ field: "name", reason: `must not be longer than ${maxNameLength} characters` })
-  )
+  Effect.fromResult(texts.checkShort("name", name, maxNameLength))
 
 const byKey = ([a]: readonly [string, string], [b]: readonly [string, string]): number => a < b ? -1 : 1
 
@@ -145,11 +144,18 @@ export const encodeLabels = (
   labels: Readonly<Record<string, string>> | undefined
 ): Result.Result<string, InvalidInput> => {
   const entries = Object.entries(labels ?? {}).sort(byKey)
-  const wrong = entries.find(([key, value]) => key.length === 0 || typeof value !== "string")
-  return wrong === undefined
-    ? Result.succeed(JSON.stringify(Object.fromEntries(entries)))
-    : Result.fail(new InvalidInput({ field: `labels.${wrong[0]}`, reason: "must be a string under a name" }))
+  for (const [key, value] of entries) {
+    const field = `labels.${texts.clean(key)}`
+    const reason = key.length === 0 || typeof value !== "string"
+      ? "must be a string under a name"
+      : texts.fault(key) ?? texts.fault(value)
+    if (reason !== undefined) return Result.fail(new InvalidInput({ field, reason }))
+  }
+  return Result.succeed(JSON.stringify(Object.fromEntries(entries)))
 }
+
+/** What a schedule is called elsewhere. */
+export const checkExternalId = (id: string): Result.Result<string, InvalidInput> => texts.checkShort("externalId", id)
 
 /** What a declaration says, as it is stored; or why it cannot be. */
 export const toDefinition = Effect.fnUntraced(function*(
@@ -171,7 +177,9 @@ export const toDefinition = Effect.fnUntraced(function*(
     overlap: Policies.overlapScope(name, policies),
     owner,
     labels,
-    externalId: declared.externalId ?? null
+    externalId: declared.externalId === undefined
+      ? null
+      : yield* Effect.fromResult(checkExternalId(declared.externalId))
   }
 })
 

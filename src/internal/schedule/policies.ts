@@ -5,7 +5,7 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { InvalidInput } from "../../Errors.ts"
-import * as Durations from "../durations.ts"
+import * as texts from "../texts.ts"
 import type { Event } from "./events.ts"
 import { toMillis } from "./window.ts"
 
@@ -200,10 +200,23 @@ const duration = (field: string, input: Duration.Input): Result.Result<number, I
   const duration = Duration.fromInput(input)
   if (Option.isNone(duration)) return invalid(field, "is not a duration; write it as in \"2 hours\"")
   const millis = Math.ceil(Duration.toMillis(duration.value))
-  // JSON cannot say Infinity, and no number of milliseconds a clock can show is larger than this.
-  return millis >= 0
-    ? Result.succeed(Math.min(millis, Number.MAX_SAFE_INTEGER))
-    : invalid(field, "must not be negative")
+  if (millis < 0) return invalid(field, "must not be negative")
+  // JSON cannot say Infinity, and nothing lasts longer than this.
+  if (millis === Infinity) return Result.succeed(longestMillis)
+  return millis <= longestMillis ? Result.succeed(millis) : invalid(field, "must not be longer than 10,000 years")
+}
+
+/** Whichever instant of the years up to 9999 it is added to, what comes of it is one that every store can keep. */
+const longestMillis = 10_000 * 365 * 86_400_000
+
+/** A bound that may be infinite, which is none. */
+const bound = (
+  read: (input: Duration.Input) => Result.Result<number, InvalidInput>
+) =>
+(input: Duration.Input | undefined): Result.Result<number | null, InvalidInput> => {
+  const duration = input === undefined ? Option.none() : Duration.fromInput(input)
+  const unbounded = Option.isSome(duration) && Duration.toMillis(duration.value) === Infinity
+  return input === undefined || unbounded ? none : read(input)
 }
 
 const optional = <A, B>(
@@ -220,14 +233,6 @@ const longerThanNothing = (field: string) => (input: Duration.Input): Result.Res
     (millis) => millis > 0 ? Result.succeed(millis) : invalid(field, "must be longer than nothing")
   )
 
-/** An infinite one is none, and said so it counts for more than that of the workflow: it never comes. */
-const timeout = (input: Duration.Input): Result.Result<number, InvalidInput> =>
-  Result.flatMap(
-    longerThanNothing("timeout")(input),
-    (millis) =>
-      Result.map(Durations.timeout("timeout", input), (none) => none === null ? Durations.longestMillis : millis)
-  )
-
 const instant = (field: string) => (input: DateTime.DateTime.Input): Result.Result<number, InvalidInput> =>
   toMillis(field, input)
 
@@ -239,7 +244,7 @@ export const catchUpRule = (field: string, input: CatchUp): Result.Result<CatchU
   if (!catchUpModes.includes(mode)) return invalid(field, "must be \"none\", \"latest\" or \"all\"")
   return Result.all({
     mode: Result.succeed(mode),
-    windowMillis: optional(window, (input) => duration(`${field}.window`, input)),
+    windowMillis: bound((input) => duration(`${field}.window`, input))(window),
     cap: optional(cap, positive(`${field}.cap`))
   })
 }
@@ -262,6 +267,8 @@ const overlapRule = (field: string, input: Overlap): Result.Result<OverlapRule, 
   if (key !== undefined && (key.length === 0 || key.length > 200)) {
     return invalid(`${field}.key`, "must have 1 to 200 characters")
   }
+  const odd = texts.fault(key ?? "")
+  if (odd !== undefined) return invalid(`${field}.key`, odd)
   return Result.map(
     optional(max, positive(`${field}.max`)),
     (max) => ({ mode, max: max ?? (mode === "bufferAll" ? defaultBuffer : null), key: key ?? null })
@@ -270,12 +277,12 @@ const overlapRule = (field: string, input: Overlap): Result.Result<OverlapRule, 
 
 const url = (input: string): Result.Result<string, InvalidInput> =>
   /^https?:\/\/\S+$/.test(input) && URL.canParse(input)
-    ? Result.succeed(input)
+    ? texts.check("heartbeat", input)
     : invalid("heartbeat", "must be an http or https URL")
 
 const hook = (field: string) => (input: Hook): Result.Result<string, InvalidInput> =>
   typeof input.name === "string" && input.name.length > 0
-    ? Result.succeed(input.name)
+    ? texts.checkShort(field, input.name)
     : invalid(field, "must be a workflow")
 
 /** Refuses policies that contradict each other. */
@@ -302,11 +309,11 @@ export const fromOptions = (options: PolicyOptions): Result.Result<Policies, Inv
         ? Result.succeed(defaults.overlap)
         : overlapRule("overlap", options.overlap),
       jitterMillis: options.jitter === undefined ? Result.succeed(0) : duration("jitter", options.jitter),
-      startDeadlineMillis: optional(options.startDeadline, (input) => duration("startDeadline", input)),
+      startDeadlineMillis: bound((input) => duration("startDeadline", input))(options.startDeadline),
       from: optional(options.from, instant("from")),
       until: optional(options.until, instant("until")),
       maxRuns: optional(options.maxRuns, positive("maxRuns")),
-      timeoutMillis: optional(options.timeout, timeout),
+      timeoutMillis: bound(longerThanNothing("timeout"))(options.timeout),
       pauseAfterFailures: optional(options.pauseAfterFailures, positive("pauseAfterFailures")),
       onFailure: optional(options.onFailure, hook("onFailure")),
       onMissed: optional(options.onMissed, hook("onMissed")),

@@ -79,10 +79,12 @@ export interface Ticking {
   readonly timetable: Timetable
 }
 
+export const triggerIdOf = (schedule: string, key: string): string => `sched-${schedule}-trigger-${key}`
+
 /** A run that was asked for by hand. The key is its own, so that any number of them at one instant are that many runs. */
 export const ofTrigger = (ticking: Ticking, at: number, key: string): TickRun => ({
   ...ofTick(ticking, at, "trigger"),
-  runId: `sched-${ticking.name}-trigger-${key}`
+  runId: triggerIdOf(ticking.name, key)
 })
 
 /** The most ticks that one statement enqueues. */

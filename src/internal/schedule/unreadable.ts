@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import type { StoreError } from "../../Errors.ts"
 import type { Run, SystemDb } from "../../SystemDb.ts"
+import * as texts from "../texts.ts"
 import { CurrentOperator, policy } from "./actor.ts"
 import { change } from "./change.ts"
 import * as Pausing from "./pausing.ts"
@@ -16,10 +17,10 @@ export const pauseUnreadable = (
   run: Run,
   reason: string
 ): Effect.Effect<void, StoreError> =>
-  change(db, run.schedule!, reason, (standing) =>
+  change(db, run.schedule!, texts.clean(reason), (standing) =>
     Result.succeed(
       standing.content.status === "Active" && sameContext(run.payload, standing.content.context)
-        ? Pausing.pause(standing, reason, null)
+        ? Pausing.pause(standing, texts.clean(reason), null)
         : undefined
     )).pipe(
       Effect.provideService(CurrentOperator, policy),

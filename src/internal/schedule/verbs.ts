@@ -15,9 +15,10 @@ import {
 } from "../../Errors.ts"
 import { type ScheduleDefinition, SystemDb } from "../../SystemDb.ts"
 import * as Timing from "../../Timing.ts"
-import { CurrentOperator } from "./actor.ts"
+import * as texts from "../texts.ts"
+import { CurrentOperator, door } from "./actor.ts"
 import { change, remove as removeRow, type Standing, type Verdict } from "./change.ts"
-import { encodeKnownContext, encodeLabels, toDefinition } from "./definition.ts"
+import { checkExternalId, encodeKnownContext, encodeLabels, toDefinition } from "./definition.ts"
 import { replace } from "./editing.ts"
 import * as Freezing from "./freeze.ts"
 import type { Filter } from "./info.ts"
@@ -34,7 +35,7 @@ import * as Windows from "./window.ts"
  * @category errors
  * @since 0.1.0
  */
-export type ChangeError = ScheduleNotFound | Undecodable | ValueTooLarge | StoreError
+export type ChangeError = ScheduleNotFound | InvalidInput | Undecodable | ValueTooLarge | StoreError
 
 /**
  * Why a change is made; it stands in the audit.
@@ -58,7 +59,8 @@ const optionalInstant = (
  * Stops the schedule from firing until it is resumed, or until the instant `until`. Runs it started go on; starts that wait stay
  * where they are. One that is Paused already stays so; a reason or an end given replaces what it had.
  *
- * Fails:   `InvalidInput` when `until` is no instant · `Undecodable` when the stored schedule cannot be read
+ * Fails:   `InvalidInput` when `until` is no instant, and here as in every change when the reason or the operator is text that
+ *          cannot be stored · `Undecodable` when the stored schedule cannot be read
  * Cost:    4 round trips
  *
  * @category operations
@@ -67,9 +69,10 @@ const optionalInstant = (
 export const pause: (
   schedule: Ref,
   options?: Because & { readonly until?: Windows.Instant | undefined }
-) => Effect.Effect<void, ChangeError | InvalidInput, SystemDb> = Effect.fn("Schedule.pause")(
+) => Effect.Effect<void, ChangeError, SystemDb> = Effect.fn("Schedule.pause")(
   function*(ref, { reason, until } = {}) {
     const db = yield* SystemDb
+    yield* door(reason)
     const resumeAt = yield* optionalInstant("until", until)
     yield* change(
       db,
@@ -107,6 +110,7 @@ export const resume: (
 ) => Effect.Effect<void, ChangeError, SystemDb> = Effect.fn("Schedule.resume")(
   function*(ref, { catchUp, reason } = {}) {
     const db = yield* SystemDb
+    yield* door(reason)
     yield* change(db, nameOf(ref), reason, (standing) => Result.succeed(Pausing.resume(standing, catchUp)))
   }
 )
@@ -141,12 +145,12 @@ const each = <E>(
 export const pauseAll: (
   filter: Filter,
   options?: Parameters<typeof pause>[1]
-) => Effect.Effect<ReadonlyArray<string>, Exclude<ChangeError, ScheduleNotFound> | InvalidInput, SystemDb> = Effect.fn(
+) => Effect.Effect<ReadonlyArray<string>, Exclude<ChangeError, ScheduleNotFound>, SystemDb> = Effect.fn(
   "Schedule.pauseAll"
 )((filter, options) =>
-  each<Exclude<ChangeError, ScheduleNotFound> | InvalidInput>(
-    { status: "Active", ...filter },
-    (name) => pause(name, options)
+  Effect.andThen(
+    door(options?.reason),
+    each<Exclude<ChangeError, ScheduleNotFound>>({ status: "Active", ...filter }, (name) => pause(name, options))
   )
 )
 
@@ -162,7 +166,10 @@ export const resumeAll: (
 ) => Effect.Effect<ReadonlyArray<string>, Exclude<ChangeError, ScheduleNotFound>, SystemDb> = Effect.fn(
   "Schedule.resumeAll"
 )((filter, options) =>
-  each<Exclude<ChangeError, ScheduleNotFound>>({ status: "Paused", ...filter }, (name) => resume(name, options))
+  Effect.andThen(
+    door(options?.reason),
+    each<Exclude<ChangeError, ScheduleNotFound>>({ status: "Paused", ...filter }, (name) => resume(name, options))
+  )
 )
 
 /**
@@ -174,9 +181,10 @@ export const resumeAll: (
 export const remove: (
   schedule: Ref,
   options?: Because
-) => Effect.Effect<void, ScheduleNotFound | ValueTooLarge | StoreError, SystemDb> = Effect.fn("Schedule.remove")(
+) => Effect.Effect<void, Exclude<ChangeError, Undecodable>, SystemDb> = Effect.fn("Schedule.remove")(
   function*(ref, { reason } = {}) {
     const db = yield* SystemDb
+    yield* door(reason)
     yield* removeRow(db, nameOf(ref), reason)
   }
 )
@@ -202,10 +210,13 @@ export interface Frozen {
  * @category operations
  * @since 0.1.0
  */
-export const freeze: (options?: Because) => Effect.Effect<boolean, ValueTooLarge | StoreError, SystemDb> = Effect.fn(
+export const freeze: (
+  options?: Because
+) => Effect.Effect<boolean, InvalidInput | ValueTooLarge | StoreError, SystemDb> = Effect.fn(
   "Schedule.freeze"
 )(function*({ reason } = {}) {
   const db = yield* SystemDb
+  yield* door(reason)
   const operator = yield* CurrentOperator
   return yield* Freezing.freeze(db, operator.name, reason)
 })
@@ -219,9 +230,10 @@ export const freeze: (options?: Because) => Effect.Effect<boolean, ValueTooLarge
  */
 export const thaw: (
   options?: Because & { readonly catchUp?: boolean | undefined }
-) => Effect.Effect<boolean, ValueTooLarge | StoreError, SystemDb> = Effect.fn("Schedule.thaw")(
+) => Effect.Effect<boolean, InvalidInput | ValueTooLarge | StoreError, SystemDb> = Effect.fn("Schedule.thaw")(
   function*({ catchUp = false, reason } = {}) {
     const db = yield* SystemDb
+    yield* door(reason)
     const operator = yield* CurrentOperator
     return yield* Freezing.thaw(db, operator.name, { catchUp, reason })
   }
@@ -255,9 +267,10 @@ export const skipNext: (
   schedule: Ref,
   count: number,
   options?: Because
-) => Effect.Effect<void, ChangeError | InvalidInput, SystemDb> = Effect.fn("Schedule.skipNext")(
+) => Effect.Effect<void, ChangeError, SystemDb> = Effect.fn("Schedule.skipNext")(
   function*(ref, count, { reason } = {}) {
     const db = yield* SystemDb
+    yield* door(reason)
     yield* change(db, nameOf(ref), reason, (standing) => Skipping.skipNext(standing, count))
   }
 )
@@ -274,9 +287,10 @@ export const skip: (
   schedule: Ref,
   instant: Windows.Instant,
   options?: Because
-) => Effect.Effect<void, ChangeError | InvalidInput, SystemDb> = Effect.fn("Schedule.skip")(
+) => Effect.Effect<void, ChangeError, SystemDb> = Effect.fn("Schedule.skip")(
   function*(ref, instant, { reason } = {}) {
     const db = yield* SystemDb
+    yield* door(reason)
     const millis = yield* Windows.millis("instant", instant)
     yield* change(db, nameOf(ref), reason, (standing) => Skipping.skip(standing, millis))
   }
@@ -292,9 +306,10 @@ export const unskip: (
   schedule: Ref,
   instant?: Windows.Instant,
   options?: Because
-) => Effect.Effect<void, ChangeError | InvalidInput, SystemDb> = Effect.fn("Schedule.unskip")(
+) => Effect.Effect<void, ChangeError, SystemDb> = Effect.fn("Schedule.unskip")(
   function*(ref, instant, { reason } = {}) {
     const db = yield* SystemDb
+    yield* door(reason)
     const millis = yield* optionalInstant("instant", instant)
     yield* change(db, nameOf(ref), reason, (standing) => Result.succeed(Skipping.unskip(standing, millis)))
   }
@@ -310,9 +325,10 @@ export const dropBuffered: (
   schedule: Ref,
   tick?: Windows.Instant,
   options?: Because
-) => Effect.Effect<void, ChangeError | InvalidInput, SystemDb> = Effect.fn("Schedule.dropBuffered")(
+) => Effect.Effect<void, ChangeError, SystemDb> = Effect.fn("Schedule.dropBuffered")(
   function*(ref, tick, { reason } = {}) {
     const db = yield* SystemDb
+    yield* door(reason)
     const millis = yield* optionalInstant("tick", tick)
     yield* change(db, nameOf(ref), reason, (standing) => Result.succeed(Skipping.dropBuffered(standing, millis)))
   }
@@ -367,9 +383,14 @@ const edited = (
       timing: timingOf(standing, edit),
       policies: Policies.merge(standing.policies, edit),
       labels: edit.labels === undefined ? Result.succeed(content.labels) : encodeLabels(edit.labels),
+      externalId: edit.externalId === undefined
+        ? Result.succeed(content.externalId)
+        : edit.externalId === null
+        ? Result.succeed(null)
+        : checkExternalId(edit.externalId),
       context: given ? encodeKnownContext(content, edit.context) : Result.succeed(typed?.context ?? content.context)
     }),
-    ({ context, labels, policies, timing }) => ({
+    ({ context, externalId, labels, policies, timing }) => ({
       name: content.name,
       workflow: content.workflow,
       timing,
@@ -380,7 +401,7 @@ const edited = (
       overlap: Policies.overlapScope(content.name, policies),
       owner: content.owner,
       labels,
-      externalId: edit.externalId === undefined ? content.externalId : edit.externalId
+      externalId
     })
   )
 }
@@ -401,7 +422,7 @@ export const edit: <R extends Ref>(
   schedule: R,
   changes: Edit<R>,
   options?: Because & { readonly revision?: number | undefined }
-) => Effect.Effect<void, ChangeError | ScheduleConflict | InvalidInput | Cron.CronParseError, SystemDb> = Effect.fn(
+) => Effect.Effect<void, ChangeError | ScheduleConflict | Cron.CronParseError, SystemDb> = Effect.fn(
   "Schedule.edit"
 )(function*<R extends Ref>(
   ref: R,
@@ -409,6 +430,8 @@ export const edit: <R extends Ref>(
   { reason, revision }: Because & { readonly revision?: number | undefined } = {}
 ) {
   const db = yield* SystemDb
+  yield* door(reason)
+  yield* Effect.fromResult(texts.check("note", changes.note ?? ""))
   const name = nameOf(ref)
   const workflow = workflowOf(ref)
   const typed = workflow === undefined || changes.context === undefined
