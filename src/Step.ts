@@ -9,21 +9,23 @@
  *
  * @since 0.1.0
  */
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Context from "effect/Context"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
+import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as EffectSchedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
-import { InvalidInput, StepTimedOut } from "./Errors.ts"
+import { InvalidInput, LeaseLost, StepTimedOut, StoreError } from "./Errors.ts"
 import * as Attempts from "./internal/attempts.ts"
 import type { IsPlain } from "./internal/codec.ts"
 import * as Codec from "./internal/codec.ts"
 import { CurrentRun, CurrentStep, type Execution } from "./internal/execution.ts"
 import * as names from "./internal/names.ts"
 import * as Outcome from "./internal/outcome.ts"
-import { inTransaction, type Isolation, type SqlClient, type SqlError } from "./internal/transaction.ts"
+import { inTransaction, type Isolation, isRolledBack, type SqlClient, type SqlError } from "./internal/transaction.ts"
 import type { StepId, StepRecord } from "./SystemDb.ts"
 
 /**
@@ -58,7 +60,8 @@ export interface Options<A, E, Timeout = undefined> extends Codecs<A, E> {
 type TimeoutError<Timeout> = [Timeout] extends [undefined] ? never : StepTimedOut
 
 /**
- * The options of a {@link transaction}. `isolation` is the database's default unless given.
+ * The options of a {@link transaction}. `isolation` is read committed unless given, whatever the
+ * database's default.
  *
  * @category models
  * @since 0.1.0
@@ -189,6 +192,9 @@ export const run: {
 } = (name: string, effect: Effect.Effect<any, any, any>, options: Erased = {}) =>
   make("Step", name, options, (execution, fiber, step, open) => Attempts.run(execution, fiber, effect, step, open))
 
+/** Transactions in each other's way are over soon, so waiting for long between tries would help nobody. */
+const longestPauseOfConflicts = 1_000
+
 /** Fails a transaction whose step turns out to be recorded: its commit had gone through, only the answer was lost. */
 class AlreadyRecorded {
   readonly _tag = "AlreadyRecorded"
@@ -211,26 +217,36 @@ const transact = Effect.fnUntraced(function*(
     startedAt
   })
   const attempt = Effect.provideService(effect, CurrentStep, { name: step.id.name, attempt: 1 })
-  let committing = false
-  let committed = () => {}
+  /** Set while the transaction may have committed without this process knowing it. */
+  let committed: (() => void) | undefined
+  const settled = Effect.sync(() => {
+    committed?.()
+    committed = undefined
+  })
   const transaction = inTransaction(
     Effect.flatMap(attempt, (value) => {
       const outcome = Outcome.fromSuccess(value, step.success)
       if (outcome._tag === "Defect") return Effect.die(Outcome.reviveDefect(outcome.defect))
       return Effect.flatMap(
-        execution.db.recordStepInTransaction(execution.lease, record(Outcome.stringify(outcome))),
+        Effect.catchIf(
+          execution.db.recordStepInTransaction(execution.lease, record(Outcome.stringify(outcome))),
+          (error) => error._tag === "ValueTooLarge" || (error._tag === "StoreError" && error.fate === "Fail"),
+          Effect.die
+        ),
         (recorded) => {
           if (!recorded) return Effect.fail(new AlreadyRecorded())
-          // Asked again after a conflict, it comes here again.
-          if (!committing) committed = execution.hold()
-          committing = true
+          committed ??= execution.hold()
           return Effect.succeed(value)
         }
       )
     }),
     isolation
+  ).pipe(Effect.tapError((error) => error instanceof StoreError && !isRolledBack(error) ? Effect.void : settled))
+  const exit = yield* Effect.exit(
+    Effect.ensuring(execution.ask(transaction, { longestPauseMillis: longestPauseOfConflicts }), settled)
   )
-  const exit = yield* Effect.exit(Effect.ensuring(transaction, Effect.sync(() => committed())))
+  const failure = Exit.isFailure(exit) ? exit.cause.reasons.find(Cause.isFailReason)?.error : undefined
+  if (failure instanceof AlreadyRecorded || failure instanceof LeaseLost) return yield* exit
   const outcome = Outcome.fromExit(exit, step)
   if (outcome === undefined || outcome._tag === "Success" || execution.ending !== undefined) return yield* exit
   yield* execution.record(record(Outcome.stringify(outcome)))
@@ -294,7 +310,7 @@ const adopt = Effect.fnUntraced(function*(
   step: Attempts.Attempts<any, any>,
   options: Erased
 ): Effect.fn.Return<any, any> {
-  const steps = yield* Effect.orDie(execution.db.listSteps(execution.run.id))
+  const steps = yield* Effect.orDie(execution.ask(execution.db.listSteps(execution.run.id)))
   const record = steps.find((other) =>
     other.name === step.id.name && other.key === step.id.key && other.occurrence === step.id.occurrence
   )

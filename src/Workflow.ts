@@ -24,7 +24,7 @@ import type * as Scope from "effect/Scope"
 import { InvalidInput, type RunConflict, type StoreError, type ValueTooLarge } from "./Errors.ts"
 import * as Body from "./internal/body.ts"
 import * as Codec from "./internal/codec.ts"
-import { CurrentRun, CurrentStep, type Execution, waitOut } from "./internal/execution.ts"
+import { CurrentRun, CurrentStep, type Execution } from "./internal/execution.ts"
 import * as names from "./internal/names.ts"
 import * as Outcome from "./internal/outcome.ts"
 import { Registry, type Reservation } from "./internal/registry.ts"
@@ -214,7 +214,7 @@ const start = Effect.fnUntraced(function*(
     timeoutMillis: millis(options.timeout ?? workflow.timeout),
     parent: parent?.run.id ?? null
   })
-  yield* parent === undefined ? begun : waitOut(begun)
+  yield* parent === undefined ? begun : parent.ask(begun)
   return workflow.handle(id)
 })
 

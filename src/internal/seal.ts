@@ -39,6 +39,7 @@ export const seal = (store: Store, options: { readonly maxValueBytes: number }):
     now: Effect.withFiber((fiber) => fiber.getRef(Interceptor)("now", store.now)),
     hints: store.hints,
     exclusive: store.exclusive,
+    joined: store.joined,
     start: intercepted("start", (run) => checked(oversized("payload", run.payload), store.start(run))),
     claim: intercepted("claim", store.claim),
     findRun: intercepted("findRun", store.findRun),

@@ -4,7 +4,7 @@ import { LeaseLost, type StoreError } from "../../Errors.ts"
 import type { Lease, SystemDb } from "../../SystemDb.ts"
 import { type Database, hint, inTransaction, joins, now, query, queryOnce } from "./database.ts"
 import type { Fact } from "./facts.ts"
-import { instant, ints, texts } from "./parameters.ts"
+import { floats, instant, ints, texts } from "./parameters.ts"
 import { statements as runStatements } from "./runs.ts"
 import { statements as stepStatements } from "./steps.ts"
 import { statements as workerStatements } from "./workers.ts"
@@ -37,10 +37,10 @@ export const make = (db: Database, writer: Writer): LeasedMethods => {
     fact: Exclude<Fact, { readonly _tag: "Start" }>
   ): Effect.Effect<void, LeaseLost | StoreError> => {
     const written = Effect.flatMap(writer.write(fact), ({ held }) => held ? Effect.void : lost(lease))
-    return !db.exclusive ? written : Effect.withFiber((fiber) =>
+    return Effect.withFiber((fiber) =>
       joins(db.sql, fiber)
-        // The writer would wait for the only session, which is this fiber's as long as its transaction is open.
-        ? Effect.die(new Error("A run cannot record anything inside of a transaction of the embedded database"))
+        // Written at once it would stay when the transaction rolls back; and where there is one session, it would wait for that.
+        ? Effect.die(new Error("A run cannot record anything inside of sql.withTransaction, save by Step.transaction"))
         : written
     )
   }
@@ -81,7 +81,9 @@ export const make = (db: Database, writer: Writer): LeasedMethods => {
         yield* now,
         texts(leases.map(({ runId }) => runId)),
         texts(leases.map(({ worker }) => worker)),
-        ints(leases.map(({ epoch }) => epoch))
+        ints(leases.map(({ epoch }) => epoch)),
+        texts(leases.map(({ handBack }) => handBack?.reason ?? null)),
+        floats(leases.map(({ handBack }) => handBack?.delayMillis ?? 0))
       ])
       if (released.length > 0) yield* hint(db, { _tag: "RunsReady" })
     }),

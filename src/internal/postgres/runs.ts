@@ -57,7 +57,9 @@ export const statements = (t: Tables) => ({
 
   release: `
     with ${clock}
-    update ${t.runs} r set status = 'Enqueued', owner = null, wake_at = clock.now
-    from unnest($2::text[], $3::text[], $4::int[]) as i(run_id, owner, epoch), clock
+    update ${t.runs} r set status = 'Enqueued', owner = null, 
+      wake_at = clock.now + i.delay * interval '1 millisecond', reason = coalesce(i.reason, r.reason),
+      handbacks = r.handbacks + case when i.reason is null then 0 else 1 end
+    from unnest($2::text[], $3::text[], $4::int[], $5::text[], $6::float8[]) as i(run_id, owner, epoch, reason, delay), clock
     where ${fence("release")} returning r.id`
 })
