@@ -106,7 +106,10 @@ export const handBack = (
 const release = (state: State): Store["release"] => (leases) =>
   atomic((now) => {
     const runs = new Set(leases.map((lease) => leased(state, lease)).filter((run) => run !== undefined))
-    handBack(state, Array.from(runs), now, (run) => leases.find((lease) => holds(run, lease))?.handBack)
+    handBack(state, Array.from(runs), now, (run) =>
+      leases.find((lease) =>
+        lease.runId === run.id && holds(run, lease)
+      )?.handBack)
     return Effect.void
   })
 
