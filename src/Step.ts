@@ -257,8 +257,9 @@ const transact = Effect.fnUntraced(function*(
  * Runs the caller's SQL and writes the step's record in one transaction: exactly once.
  *
  * It runs on the `SqlClient` that the store's layer provides; on any other client it dies and says so. Serialization
- * failures, deadlocks and lost connections roll back and run it again. When the effect fails, its writes are rolled back and
- * the failure is recorded. Other SQL errors are defects: handle inside the effect those you expect.
+ * failures, deadlocks and lost connections roll back and run it again, for as long as it takes. When the effect fails, its
+ * writes are rolled back and the failure is recorded. Other SQL errors are defects: handle those you expect inside of a nested
+ * `sql.withTransaction`, which is a savepoint; caught outside of one, the transaction cannot commit and the step dies.
  *
  * Shape:   as {@link run}; `SqlError` needs no schema
  * Atomic:  the effect's writes and the step's record
