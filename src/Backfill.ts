@@ -19,7 +19,7 @@ import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { BackfillEnded, BackfillNotFound, InvalidInput, type StoreError } from "./Errors.ts"
-import { waitOut } from "./internal/execution.ts"
+import { ask } from "./internal/execution.ts"
 import type { BackfillStatus } from "./internal/lifecycle.ts"
 import { door } from "./internal/schedule/actor.ts"
 import * as Counting from "./internal/schedule/backfillPlan.ts"
@@ -390,6 +390,15 @@ const wait = Effect.fnUntraced(function*(
   id: string
 ): Effect.fn.Return<Info, BackfillNotFound | StoreError, SystemDb | Scope.Scope> {
   const db = yield* SystemDb
+  if (yield* Effect.withFiber((fiber) => Effect.succeed(db.joined(fiber)))) {
+    const found = yield* find(db, id)
+    if (ended.includes(found.status)) return toInfo(found)
+    return yield* Effect.die(
+      new Error(
+        `Backfill ${id} has not ended and cannot be awaited inside of a transaction. Await it after the transaction.`
+      )
+    )
+  }
   const hints = yield* Queue.sliding<void>(1)
   const follow = Stream.runForEach(db.hints, ({ _tag }) =>
     _tag === "RunsFinished" || _tag === "SchedulesChanged"
@@ -398,7 +407,7 @@ const wait = Effect.fnUntraced(function*(
   yield* Effect.forkScoped(follow, { startImmediately: true })
   // Its last run ends a little before it does, so after a hint it is looked at soon, and then less and less often.
   for (let pauseMillis = shortestPauseMillis;;) {
-    const found = yield* waitOut(find(db, id))
+    const found = yield* ask(find(db, id))
     if (ended.includes(found.status)) return toInfo(found)
     const hinted = yield* Effect.raceFirst(
       Effect.as(Queue.take(hints), true),

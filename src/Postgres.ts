@@ -15,7 +15,7 @@ import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { InvalidInput, SchemaTooNew, StoreError } from "./Errors.ts"
-import { storeError } from "./internal/postgres/errors.ts"
+import { bootError } from "./internal/postgres/errors.ts"
 import * as Store from "./internal/postgres/store.ts"
 import { defaultMaxValueBytes } from "./internal/seal.ts"
 import { SystemDb } from "./SystemDb.ts"
@@ -119,7 +119,7 @@ export const layer = (
 ): Layer.Layer<SystemDb | PgClient.PgClient | SqlClient, LayerError> =>
   Layer.provideMerge(
     layerFromClient(options),
-    Layer.catch(client(options), (error) => Layer.effectContext(Effect.fail(storeError("connect")(error))))
+    Layer.catch(client(options), (error) => Layer.effectContext(Effect.fail(bootError("connect")(error))))
   )
 
 /**

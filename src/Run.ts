@@ -21,8 +21,8 @@ import {
   type Undecodable
 } from "./Errors.ts"
 import * as Codec from "./internal/codec.ts"
-import { CurrentRun, CurrentStep, waitOut } from "./internal/execution.ts"
-import type { RunStatus } from "./internal/lifecycle.ts"
+import { CurrentRun, CurrentStep } from "./internal/execution.ts"
+import { isFinished, type RunStatus } from "./internal/lifecycle.ts"
 import * as names from "./internal/names.ts"
 import * as Outcome from "./internal/outcome.ts"
 import { Registry } from "./internal/registry.ts"
@@ -68,10 +68,29 @@ type Ended = Pick<Run, "status" | "outcome" | "attempt">
 
 /** Waits on this process's own worker where the run executes here, and otherwise on the store. */
 const ended = Effect.fnUntraced(function*(id: string): Effect.fn.Return<Ended, RunNotFound | StoreError, SystemDb> {
+  const db = yield* SystemDb
+  if (yield* Effect.withFiber((fiber) => Effect.succeed(db.joined(fiber)))) return yield* endedAlready(id)
   const registry = yield* Effect.serviceOption(Registry)
   const local = registry._tag === "Some" ? registry.value.local(id) : undefined
   const end = local === undefined ? undefined : yield* local.await
-  return end ?? (yield* SystemDb.use((db) => db.awaitRun(id)))
+  return end ?? (yield* db.awaitRun(id))
+})
+
+/**
+ * In a transaction nothing is waited for: what was started in it begins only after its commit, and whatever else it waited for
+ * could need what it holds.
+ */
+const endedAlready = Effect.fnUntraced(function*(
+  id: string
+): Effect.fn.Return<Ended, RunNotFound | StoreError, SystemDb> {
+  const run = yield* find(id)
+  if (isFinished(run.status)) return run
+  return yield* Effect.die(
+    new Error(
+      `Run ${id} has not ended and cannot be awaited inside of a transaction: a run that is started in a transaction begins ` +
+        "only after the commit. Await it after the transaction."
+    )
+  )
 })
 
 /** In a body, waiting for another run gives the slot to runs that have something to do, and outlasts an absent store. */
@@ -80,7 +99,7 @@ const waiting = <A, E, R>(wait: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> 
     const execution = Context.getOrUndefined(fiber.context as Context.Context<CurrentRun>, CurrentRun)
     return execution === undefined || fiber.getRef(CurrentStep) !== undefined
       ? wait
-      : execution.waitFor(waitOut(wait), true)
+      : execution.waitFor(execution.ask(wait), true)
   })
 
 const find = (id: string): Effect.Effect<Run, RunNotFound | StoreError, SystemDb> =>

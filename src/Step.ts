@@ -9,7 +9,7 @@
  *
  * @since 0.1.0
  */
-import type * as Cause from "effect/Cause"
+import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
@@ -17,13 +17,13 @@ import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as EffectSchedule from "effect/Schedule"
 import type * as Schema from "effect/Schema"
-import type { StepTimedOut } from "./Errors.ts"
+import { LeaseLost, type StepTimedOut, StoreError } from "./Errors.ts"
 import type * as Attempts from "./internal/attempts.ts"
 import type { IsPlain } from "./internal/codec.ts"
-import { type CurrentRun, CurrentStep, type Execution, waitOut } from "./internal/execution.ts"
+import { type CurrentRun, CurrentStep, type Execution } from "./internal/execution.ts"
 import * as Outcome from "./internal/outcome.ts"
 import * as Steps from "./internal/steps.ts"
-import { inTransaction, type Isolation, type SqlClient, type SqlError } from "./internal/transaction.ts"
+import { inTransaction, type Isolation, isRolledBack, type SqlClient, type SqlError } from "./internal/transaction.ts"
 
 /**
  * What every kind of step takes.
@@ -73,7 +73,8 @@ export interface Options<A, E, Timeout = undefined, R = never> extends Codecs<A,
 type TimeoutError<Timeout> = [Timeout] extends [undefined] ? never : StepTimedOut
 
 /**
- * The options of a {@link transaction}. `isolation` is the database's default unless given.
+ * The options of a {@link transaction}. `isolation` is read committed unless given, whatever the
+ * database's default.
  *
  * @category models
  * @since 0.1.0
@@ -139,6 +140,9 @@ export const run: {
 } = (name: string, effect: Effect.Effect<any, any, any>, options: Steps.Erased = {}) =>
   Steps.make({ kind: "Step", name, options, live: Steps.attempted(effect), undos: Steps.undosOf(name, options) })
 
+/** Transactions in each other's way are over soon, so waiting for long between tries would help nobody. */
+const longestPauseOfConflicts = 1_000
+
 /** Fails a transaction whose step turns out to be recorded: its commit had gone through, only the answer was lost. */
 class AlreadyRecorded {
   readonly _tag = "AlreadyRecorded"
@@ -168,13 +172,22 @@ const transact = Effect.fnUntraced(function*(
     startedAt
   })
   const attempt = Effect.provideService(effect, CurrentStep, { name: step.id.name, attempt: 1 })
+  /** Says that the transaction has not committed for certain. */
+  const undone = Effect.sync(() => {
+    commit.release?.()
+    commit.release = undefined
+  })
   const transaction = inTransaction(
     Effect.flatMap(attempt, (value) => {
       const { exit, outcome } = Outcome.settleSuccess(value, step.success)
       if (outcome._tag === "Defect") return exit
       if (execution.outlived(fiber)) return Effect.interrupt
       return Effect.flatMap(
-        execution.db.recordStepInTransaction(execution.lease, record(Outcome.stringify(outcome))),
+        Effect.catchIf(
+          execution.db.recordStepInTransaction(execution.lease, record(Outcome.stringify(outcome))),
+          (error) => error._tag === "ValueTooLarge" || (error._tag === "StoreError" && error.fate === "Fail"),
+          Effect.die
+        ),
         (recorded) => {
           if (!recorded) return Effect.fail(new AlreadyRecorded())
           // Asked again after a conflict, it comes here again.
@@ -184,9 +197,11 @@ const transact = Effect.fnUntraced(function*(
       )
     }),
     isolation
-  )
-  const exit = yield* Effect.exit(transaction)
+  ).pipe(Effect.tapError((error) => error instanceof StoreError && !isRolledBack(error) ? Effect.void : undone))
+  const exit = yield* Effect.exit(execution.ask(transaction, { longestPauseMillis: longestPauseOfConflicts }))
   if (Exit.isSuccess(exit)) return exit.value
+  const failure = exit.cause.reasons.find(Cause.isFailReason)?.error
+  if (failure instanceof AlreadyRecorded || failure instanceof LeaseLost) return yield* exit
   const settled = Outcome.settle(exit, step)
   if (settled === undefined || execution.ending !== undefined) return yield* exit
   yield* execution.record(record(Outcome.stringify(settled.outcome)))
@@ -226,8 +241,9 @@ const transacted =
  * Runs the caller's SQL and writes the step's record in one transaction: exactly once.
  *
  * It runs on the `SqlClient` that the store's layer provides; on any other client it dies and says so. Serialization
- * failures, deadlocks and lost connections roll back and run it again. When the effect fails, its writes are rolled back and
- * the failure is recorded. Other SQL errors are defects: handle inside the effect those you expect.
+ * failures, deadlocks and lost connections roll back and run it again, for as long as it takes. When the effect fails, its
+ * writes are rolled back and the failure is recorded. Other SQL errors are defects: handle those you expect inside of a nested
+ * `sql.withTransaction`, which is a savepoint; caught outside of one, the transaction cannot commit and the step dies.
  *
  * Shape:   as {@link run}; `SqlError` needs no schema
  * Atomic:  the effect's writes and the step's record
@@ -277,7 +293,7 @@ const adopt = Effect.fnUntraced(function*(
   step: Attempts.Attempts<any, any>,
   options: Steps.Erased
 ): Effect.fn.Return<any, any> {
-  const steps = yield* Effect.orDie(waitOut(execution.db.listSteps(execution.run.id)))
+  const steps = yield* Effect.orDie(execution.ask(execution.db.listSteps(execution.run.id)))
   const record = steps.find((other) =>
     other.name === step.id.name && other.key === step.id.key && other.occurrence === step.id.occurrence
   )

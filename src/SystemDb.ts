@@ -12,6 +12,7 @@
  */
 import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
+import type * as Fiber from "effect/Fiber"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
 import type * as Stream from "effect/Stream"
@@ -32,6 +33,7 @@ import type {
   NewStepRecord,
   Page,
   Pulse,
+  Released,
   Run,
   RunFilter,
   Started,
@@ -67,6 +69,7 @@ export type {
   NewStepRecord,
   Page,
   Pulse,
+  Released,
   Run,
   RunFilter,
   Started,
@@ -117,6 +120,9 @@ export class SystemDb extends Context.Service<SystemDb, {
   /** True when no other process can reach this store, so that whoever uses it need not poll for what others did. */
   readonly exclusive: boolean
 
+  /** Whether this fiber is in a transaction of the store's own SQL client, which what it calls here joins. */
+  readonly joined: (fiber: Fiber.Fiber<unknown, unknown>) => boolean
+
   // ── runs ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
@@ -165,7 +171,8 @@ export class SystemDb extends Context.Service<SystemDb, {
     reason: string | null
   ) => Effect.Effect<void, RunNotFound | IllegalTransition | StoreError>
 
-  // ── what the owner of a run writes, fenced by its lease; all wait through an absent store ──────────────────────────
+  // ── what the owner of a run writes, fenced by its lease; all wait through an absent store, and but for
+  // ── `recordStepInTransaction` die in a transaction, whose rollback would not take back what they wrote ──────────────
 
   /** Writes a step's record, durable when this returns. A record with an outcome is never replaced. */
   readonly recordStep: (
@@ -222,10 +229,10 @@ export class SystemDb extends Context.Service<SystemDb, {
   readonly endIsolation: (lease: Lease) => Effect.Effect<void, LeaseLost | StoreError>
 
   /**
-   * Hands these runs back: enqueued again, to be claimed at once, attempt unchanged. Leases that are lost are passed over. A second
-   * round trip when somebody else holds a run's row, which is waited for.
+   * Hands these runs back: enqueued again, to be claimed at once or after the delay of their `handBack`, attempt unchanged.
+   * Leases that are lost are passed over. A second round trip when somebody else holds a run's row, which is waited for.
    */
-  readonly release: (leases: ReadonlyArray<Lease>) => Effect.Effect<void, StoreError>
+  readonly release: (leases: ReadonlyArray<Released>) => Effect.Effect<void, StoreError>
 
   /**
    * Compares what a worker believes to hold with what it owns. Runs it owns and does not hold are handed back (the answer to

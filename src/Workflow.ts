@@ -26,7 +26,7 @@ import { InvalidInput, type RunConflict, type StoreError, type ValueTooLarge } f
 import * as Body from "./internal/body.ts"
 import * as Codec from "./internal/codec.ts"
 import * as Durations from "./internal/durations.ts"
-import { CurrentRun, CurrentStep, type Execution, waitOut } from "./internal/execution.ts"
+import { CurrentRun, CurrentStep, type Execution } from "./internal/execution.ts"
 import { identifyOwn, type Own } from "./internal/identity.ts"
 import { bounded } from "./internal/ids.ts"
 import * as names from "./internal/names.ts"
@@ -227,7 +227,7 @@ const start = Effect.fnUntraced(function*(
     : yield* names.check("runId", options.runId)
   const body = yield* Effect.withFiber((fiber) => Effect.succeed(currentExecution(fiber)))
   // A body that is replayed past its end finds what it started, and starts nothing any more.
-  if (body?.overdue === true && Option.isNone(yield* waitOut(db.findRun(id)))) return yield* body.stop
+  if (body?.overdue === true && Option.isNone(yield* body.ask(db.findRun(id)))) return yield* body.stop
   // A step's run is the body's too: until the step is recorded, it may be started again.
   const parent = Option.getOrUndefined(yield* Effect.serviceOption(CurrentRun))
   const begun = begin(db, {
@@ -239,7 +239,7 @@ const start = Effect.fnUntraced(function*(
     parent: parent?.run.id ?? null,
     fresh: options.runId === undefined && body === undefined
   })
-  yield* body === undefined ? begun : waitOut(begun)
+  yield* body === undefined ? begun : body.ask(begun)
   return workflow.handle(id)
 })
 

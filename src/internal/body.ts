@@ -7,7 +7,7 @@ import * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
-import { Undecodable, ValueTooLarge } from "../Errors.ts"
+import { StoreError, Undecodable, ValueTooLarge } from "../Errors.ts"
 import { type Codec, plainJson } from "./codec.ts"
 import { CurrentRun, type Execution } from "./execution.ts"
 import * as Outcome from "./outcome.ts"
@@ -118,7 +118,7 @@ const undoAll = (execution: Execution, cause: Cause.Cause<unknown>): Effect.Effe
   )
 
 /** Short, because it must not be too large itself. */
-const tooLarge = ({ message, name }: ValueTooLarge): Outcome.Outcome => ({
+const unstorable = ({ message, name }: Error): Outcome.Outcome => ({
   _tag: "Defect",
   defect: JSON.stringify({ name, message })
 })
@@ -129,7 +129,8 @@ const recordFailure = (execution: Execution, outcome: Outcome.Outcome): Effect.E
   if (execution.failure !== undefined) return Effect.succeed(outcome)
   return Effect.catchDefect(
     write(outcome),
-    (defect) => defect instanceof ValueTooLarge ? write(tooLarge(defect)) : Effect.die(defect)
+    (defect) =>
+      defect instanceof ValueTooLarge || defect instanceof StoreError ? write(unstorable(defect)) : Effect.die(defect)
   )
 }
 
@@ -156,6 +157,6 @@ export const fail = Effect.fnUntraced(function*<E>(
   return failed(yield* exit)
 })
 
-/** Fails a run whose end is too large to be written. */
-export const failTooLarge = (execution: Execution, error: ValueTooLarge): Effect.Effect<End> =>
-  fail(execution, tooLarge(error), plainJson())
+/** Fails a run whose end cannot be stored. */
+export const failUnstorable = (execution: Execution, error: Error): Effect.Effect<End> =>
+  fail(execution, unstorable(error), plainJson())

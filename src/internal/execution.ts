@@ -5,6 +5,7 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
+import * as Random from "effect/Random"
 import { NonDeterminism, StoreError, type ValueTooLarge } from "../Errors.ts"
 import type { ClaimedRun, Lease, NewStepRecord, StepId, StepRecord, SystemDb } from "../SystemDb.ts"
 import { isBare } from "./identity.ts"
@@ -48,15 +49,39 @@ const stopped: Effect.Effect<never> = Effect.interruptible(Effect.never)
 
 const longestPauseMillis = 5_000
 
-/** Asks an absent store again, for as long as it takes: its absence is not a failure of the run. */
-export const waitOut = <A, E, R>(call: Effect.Effect<A, E, R>, failures = 0): Effect.Effect<A, E, R> =>
-  Effect.catch(call, (error): Effect.Effect<A, E, R> =>
-    error instanceof StoreError && error.retryable
-      ? Effect.andThen(
-        Effect.sleep(Math.min(longestPauseMillis, 50 * 2 ** failures)),
-        Effect.suspend(() => waitOut(call, failures + 1))
+/** How often an error that nobody understands is asked about again, over about five seconds. */
+const unclearTries = 6
+
+/**
+ * Asks the store on behalf of a run. What passes is asked again for as long as it takes: it is no failure of the run. What may
+ * or may not pass is asked again for a few seconds, so that a hiccup makes nothing run twice, and fails then, as does at once
+ * what can never succeed.
+ */
+export const ask = <A, E, R>(
+  call: Effect.Effect<A, E, R>,
+  options: { readonly longestPauseMillis?: number } = {}
+): Effect.Effect<A, E, R> => {
+  const longest = options.longestPauseMillis ?? longestPauseMillis
+  const again = (passing: number, unclear: number): Effect.Effect<A, E, R> =>
+    Effect.catch(call, (error): Effect.Effect<A, E, R> => {
+      if (!(error instanceof StoreError) || error.fate === "Fail") return Effect.fail(error)
+      const passes = error.fate === "AskAgain"
+      if (!passes && unclear === unclearTries) return Effect.fail(error)
+      const millis = passes ? 50 * 2 ** passing : 100 * 2 ** unclear
+      return Effect.andThen(
+        pause(Math.min(longest, millis)),
+        Effect.suspend(() => passes ? again(passing + 1, unclear) : again(passing, unclear + 1))
       )
-      : Effect.fail(error))
+    })
+  return again(0, 0)
+}
+
+/** Half of it at least, by a chance that is not the body's, so that those who were in each other's way do not meet again. */
+const pause = (millis: number): Effect.Effect<void> =>
+  Effect.flatMap(
+    Effect.provideService(Random.next, Random.Random, Random.Random.defaultValue()),
+    (fraction) => Effect.sleep(Math.ceil(millis * (1 + fraction) / 2))
+  )
 
 /** Looks at a replay past its deadline that make no progress before it is stopped where it stands. */
 const patientLooks = 50
@@ -77,6 +102,8 @@ export class Execution {
   ending: Ending | undefined = undefined
   /** Why the body was refused. */
   refusal: NonDeterminism | undefined = undefined
+  /** What of the store the run is handed back for; it is no failure of the run. */
+  trouble: StoreError | undefined = undefined
   body: Fiber.Fiber<unknown, unknown> | undefined = undefined
   readonly #recorded = new Map<string, StepRecord>()
   readonly #occurrences = new Occurrences()
@@ -325,6 +352,12 @@ export class Execution {
     return Effect.uninterruptibleMask((restore) => {
       if (this.outlived(fiber)) return Effect.interrupt
       if (this.#mustStop()) return stopped
+      if (this.db.joined(fiber)) {
+        const reason =
+          "it is used inside of sql.withTransaction, where a rollback would undo what it did and not that it is " +
+          "recorded; use Step.transaction, or move it out"
+        return Effect.die(this.#refuse(id.name, reason))
+      }
       if (this.#slot !== "Held" && !this.#closed && !this.stopped) {
         return Effect.andThen(restore(this.slotted), Effect.suspend(() => this.perform(fiber, id, live)))
       }
@@ -436,7 +469,30 @@ export class Execution {
   #fenced(
     write: Effect.Effect<void, { readonly _tag: "LeaseLost" } | ValueTooLarge | StoreError>
   ): Effect.Effect<void> {
-    return Effect.catch(waitOut(write), (error) => error._tag === "LeaseLost" ? this.lost : Effect.die(error))
+    return Effect.catch(this.ask(write), (error) => error._tag === "LeaseLost" ? this.lost : Effect.die(error))
+  }
+
+  /**
+   * The one way in which a body asks the store: does not return when the run must be handed back, and fails with a `StoreError`
+   * only where the run itself is at fault. A caller's transaction is lost with its connection, so there it fails at once.
+   */
+  ask<A, E, R>(call: Effect.Effect<A, E, R>, options?: Parameters<typeof ask>[1]): Effect.Effect<A, E, R> {
+    return Effect.withFiber((fiber) =>
+      this.db.joined(fiber) ? call : Effect.catch(
+        ask(call, options),
+        (error): Effect.Effect<A, E, R> =>
+          error instanceof StoreError && error.fate === "HandBack" ? this.giveBack(error) : Effect.fail(error)
+      )
+    )
+  }
+
+  /** Nothing more can be written for now: the run is handed back, to be tried later. Does not return. */
+  giveBack(trouble: StoreError): Effect.Effect<never> {
+    return Effect.suspend(() => {
+      this.trouble ??= trouble
+      this.end("Released")
+      return stopped
+    })
   }
 
   /** Another worker owns the run, or it was cancelled: does not return. */

@@ -96,6 +96,17 @@ export interface Lease {
 }
 
 /**
+ * A lease that is given up. With `handBack` something stood in the way of the run: it may be claimed only after the delay, keeps
+ * the reason, and counts that it was handed back once more.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Released extends Lease {
+  readonly handBack?: { readonly reason: string; readonly delayMillis: number } | undefined
+}
+
+/**
  * The identity of a step in its run: its name, the caller's key (`""` when none) and the occurrence of both, from 1.
  *
  * @category models

@@ -48,6 +48,7 @@ export const seal = (given: Store, options: { readonly maxValueBytes: number }):
     now: Effect.withFiber((fiber) => fiber.getRef(Interceptor)("now", store.now)),
     hints: store.hints,
     exclusive: store.exclusive,
+    joined: store.joined,
     start: intercepted("start", (run) => checked(oversized("payload", run.payload), store.start(run))),
     claim: intercepted("claim", store.claim),
     findRun: intercepted("findRun", store.findRun),

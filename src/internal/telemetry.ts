@@ -25,6 +25,12 @@ export const recordsUnreached = Metric.counter("effect_durable_records_unreached
   incremental: true
 })
 
+/** Runs this process handed back because the store failed in a way that may or may not pass. */
+export const runsHandedBack = Metric.counter("effect_durable_runs_handed_back_total", {
+  description: "Runs handed back because of an error of the store that may or may not pass",
+  incremental: true
+})
+
 /** Ticks this process turned into runs. */
 export const ticksFired = Metric.counter("effect_durable_ticks_fired_total", {
   description: "Ticks turned into runs by this process",

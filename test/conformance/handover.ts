@@ -31,6 +31,44 @@ export const handover = (test: Declare) => {
   )
 
   test(
+    "a run that is handed back for a reason waits, keeps the reason, and counts it until it is suspended or ends",
+    Effect.gen(function*() {
+      const { claim, db, name, owned, run, worker } = yield* fixture
+      const [owner, next] = [yield* worker(), yield* worker()]
+      const leases = yield* Effect.forEach(["a", "b", "c"], (suffix) => owned(suffix, owner))
+      const [a, b, c] = leases
+      if (a === undefined || b === undefined || c === undefined) return assert.fail()
+      yield* db.release([
+        { ...a, handBack: { reason: "the disk is full", delayMillis: 2 * second } },
+        { ...b, handBack: { reason: "no permission", delayMillis: second } },
+        c
+      ])
+      const noted = (suffix: string) =>
+        Effect.map(run(suffix), ({ handbacks, reason, status, wakeAt }) => ({ handbacks, reason, status, wakeAt }))
+      const enqueued = { status: "Enqueued" } as const
+      assert.deepStrictEqual(yield* Effect.forEach(["a", "b", "c"], noted), [
+        { ...enqueued, handbacks: 1, reason: "the disk is full", wakeAt: t0 + 2 * second },
+        { ...enqueued, handbacks: 1, reason: "no permission", wakeAt: t0 + second },
+        { ...enqueued, handbacks: 0, reason: null, wakeAt: t0 }
+      ])
+      yield* TestClock.adjust("2 seconds")
+      const { runs } = yield* claim(next)
+      assert.deepStrictEqual(runs.map(({ run }) => run.handbacks).sort(), [0, 1, 1])
+      const lease = (suffix: string) => ({ runId: name(suffix), worker: next, epoch: 2 })
+      yield* db.release([{ ...lease("a"), handBack: { reason: "an I/O error", delayMillis: 0 } }])
+      assert.deepInclude(yield* run("a"), { handbacks: 2, reason: "an I/O error" })
+      yield* claim(next)
+      yield* db.release([{ ...lease("a"), epoch: 3 }])
+      assert.deepInclude(yield* run("a"), { handbacks: 2, reason: "an I/O error" })
+      yield* db.suspend(lease("b"), t0 + minute)
+      assert.deepInclude(yield* run("b"), { handbacks: 0, reason: "no permission" })
+      yield* claim(next)
+      yield* db.finish({ ...lease("a"), epoch: 4 }, { status: "Succeeded", outcome: "1" })
+      assert.deepInclude(yield* run("a"), { status: "Succeeded", handbacks: 0, reason: null })
+    })
+  )
+
+  test(
     "release passes over leases that are lost and hands back the others",
     Effect.gen(function*() {
       const { claim, db, name, owned, run, worker } = yield* fixture

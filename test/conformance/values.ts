@@ -284,7 +284,7 @@ const intercepted = (test: Declare) => {
         })
       }
       assert.deepStrictEqual(
-        Object.keys(db).filter((method) => !["hints", "exclusive"].includes(method)).sort(),
+        Object.keys(db).filter((method) => !["hints", "exclusive", "joined"].includes(method)).sort(),
         Object.keys(calls).sort()
       )
       const state = Effect.all([db.findRun(held.runId), db.findSchedule(name("s"))])

@@ -1,6 +1,12 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Engine from "effect-durable/Engine"
+import * as Postgres from "effect-durable/Postgres"
 import * as Schedule from "effect-durable/Schedule"
+import * as Step from "effect-durable/Step"
+import * as Workflow from "effect-durable/Workflow"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Schema from "effect/Schema"
 import { SqlClient } from "effect/sql/SqlClient"
 import { testServer } from "../support/postgres.ts"
 import { Job, Tick } from "./definitions.ts"
@@ -65,4 +71,41 @@ describe("a server that is restarted", () => {
       120_000
     )
   }
+
+  it.live("makes no transaction step fail or count twice", () =>
+    Effect.gen(function*() {
+      const server = yield* testServer()
+      const url = yield* server.createDatabase("app")
+      const Book = Workflow.make("book", { payload: { run: Schema.Int } })
+      const App = Book.toLayer(({ run }) =>
+        SqlClient.use((sql) =>
+          Step.transaction(
+            "book",
+            Effect.gen(function*() {
+              yield* sql`insert into booked values (${run})`
+              yield* Effect.sleep("300 millis")
+              yield* sql`update booked set run = run where run = ${run}`
+            })
+          )
+        )
+      ).pipe(Layer.provideMerge(Engine.layer({ name: "book" })), Layer.provideMerge(Postgres.layer({ url })))
+      yield* Effect.gen(function*() {
+        const sql = yield* SqlClient
+        yield* sql`create table booked (run int)`
+        const handles = yield* Effect.forEach(
+          Array.from({ length: 20 }, (_, run) => run),
+          (run) => Book.start({ run }, { runId: `book-${run}` }),
+          { concurrency: "unbounded" }
+        )
+        for (const mode of ["fast", "immediate"] as const) yield* server.restart(mode)
+        const states = Effect.forEach(handles, (handle) => handle.status)
+        yield* settle(Effect.orElseSucceed(
+          Effect.map(states, (all) => all.every((status) => status !== "Running" && status !== "Enqueued")),
+          () => false
+        ))
+        assert.deepStrictEqual(new Set(yield* states), new Set(["Succeeded"]))
+        const [booked] = yield* sql`select count(*)::int as "all", count(distinct run)::int as "distinct" from booked`
+        assert.deepStrictEqual(booked, { all: 20, distinct: 20 })
+      }).pipe(Effect.provide(App))
+    }), 120_000)
 })

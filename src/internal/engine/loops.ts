@@ -8,7 +8,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { StoreError } from "../../Errors.ts"
 import type { Suspect, SystemDb } from "../../SystemDb.ts"
-import { waitOut } from "../execution.ts"
+import { ask } from "../execution.ts"
 import { runsRecovered } from "../telemetry.ts"
 import type { Settings } from "./options.ts"
 import { loop } from "./supervise.ts"
@@ -161,7 +161,7 @@ export const claimRuns = (
     yield* worker.rested(run.id)
     if (worker.executes(run)) {
       const lease = { runId: run.id, worker: id, epoch: run.epoch }
-      yield* Effect.catchTag(waitOut(db.endIsolation(lease)), "LeaseLost", () => Effect.void)
+      yield* Effect.catchTag(ask(db.endIsolation(lease)), "LeaseLost", () => Effect.void)
     }
     signal.raise()
   }).pipe(Effect.ensuring(Effect.sync(() => {

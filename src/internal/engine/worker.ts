@@ -8,15 +8,16 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
+import * as EffectSchedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
-import type { StoreError, ValueTooLarge } from "../../Errors.ts"
-import type { ClaimedRun, Lease, SystemDb } from "../../SystemDb.ts"
-import { failTooLarge } from "../body.ts"
-import { Execution, type Host, waitOut } from "../execution.ts"
+import { LeaseLost, StoreError, ValueTooLarge } from "../../Errors.ts"
+import type { ClaimedRun, Lease, Run, SystemDb } from "../../SystemDb.ts"
+import { failUnstorable } from "../body.ts"
+import { ask, Execution, type Host } from "../execution.ts"
 import * as Outcome from "../outcome.ts"
 import type { Body, End, LocalRun, Reservation } from "../registry.ts"
 import { pauseUnreadable } from "../schedule/unreadable.ts"
-import { leasesLost, runsEnded } from "../telemetry.ts"
+import { leasesLost, runsEnded, runsHandedBack } from "../telemetry.ts"
 import type { Settings } from "./options.ts"
 import { Slots } from "./slots.ts"
 
@@ -54,6 +55,14 @@ export interface Signals {
 const drainCheckMillis = 20
 /** What bodies that were interrupted have for their finalizers, and a hand-back at the end for its answer. */
 const farewellMillis = 1_000
+
+const longestPutOffMillis = 60_000
+/** In characters: what a server says of an error can be long. */
+const longestReason = 1_000
+
+const backoff = EffectSchedule.min([EffectSchedule.exponential("100 millis"), EffectSchedule.spaced("5 seconds")]).pipe(
+  EffectSchedule.jittered
+)
 
 /** A graceful stop takes real time, whatever clock the bodies live by. */
 const realTime = <A, E, R>(effect: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
@@ -298,7 +307,7 @@ export class Worker {
     }
     if (tooLate(claimed)) {
       if (slot) this.#slots.give()
-      return this.#run(this.#drop(lease))
+      return this.#run(this.#drop(lease, claimed.run))
     }
     const before = this.#active.get(id)
     if (before !== undefined) return this.#queue(before, { claimed, worker, slot })
@@ -325,10 +334,10 @@ export class Worker {
   }
 
   /** Ends a run that may not start any more. Should that fail, the run is handed back, and claimed and dropped again. */
-  #drop(lease: Lease): Effect.Effect<void> {
+  #drop(lease: Lease, run: Run): Effect.Effect<void> {
     return Effect.catch(
       this.#db.cancel(lease.runId, "It could not start before its deadline"),
-      () => this.#handBack(lease)
+      (error) => error._tag === "StoreError" ? this.#putOff(lease, run, error) : this.#handBack(lease)
     )
   }
 
@@ -337,7 +346,28 @@ export class Worker {
     return Effect.catch(this.#db.release([lease]), () => Effect.sync(this.#signals.reconcile))
   }
 
-  /** The body to its end, and the end to the store; undefined when there was nothing to write. */
+  /**
+   * Hands a run back that nothing can be written for just now, to be tried after a while. Not even this may be possible: then it
+   * is tried again until it is, or until the run is somebody else's, when there is nothing to do.
+   */
+  #putOff(lease: Lease, run: Run, error: StoreError): Effect.Effect<void> {
+    const delayMillis = Math.min(longestPutOffMillis, 1_000 * 2 ** run.handbacks)
+    const reason = error.message.replaceAll("\0", "").slice(0, longestReason)
+    const release = Effect.catch(
+      this.#db.release([{ ...lease, handBack: { reason, delayMillis } }]),
+      (error) => error.fate === "Fail" ? this.#db.release([lease]) : Effect.fail(error)
+    )
+    return Effect.logWarning(
+      `Run ${run.id} is handed back, and tried again in ${delayMillis / 1_000} seconds: ${reason}`
+    ).pipe(
+      Effect.annotateLogs({ "run.id": run.id, workflow: run.workflow }),
+      Effect.andThen(Metric.update(Metric.withAttributes(runsHandedBack, { workflow: run.workflow }), 1)),
+      Effect.andThen(Effect.retry(release, backoff)),
+      Effect.orDie
+    )
+  }
+
+  /** The body to its end, and the end to the store; undefined when there was nothing to write, or it cannot be written now. */
   #toEnd(execution: Execution, body: Body): Effect.Effect<Ended> {
     const begun = Effect.andThen(
       execution.slotted,
@@ -351,39 +381,38 @@ export class Worker {
     const noted = Effect.tap(ended, ({ unreadable }) =>
       unreadable === undefined || execution.run.schedule === null
         ? Effect.void
-        : waitOut(pauseUnreadable(this.#db, execution.run, unreadable)))
-    return Effect.catchCause(Effect.flatMap(noted, (end) => this.#finish(execution, end)), () => {
-      const { ending } = execution
+        : Effect.catchIf(
+          ask(pauseUnreadable(this.#db, execution.run, unreadable)),
+          (error) => error.fate === "Fail",
+          (error) => Effect.logError(`Schedule ${execution.run.schedule} cannot pause itself`, error)
+        ))
+    return Effect.catchCause(Effect.flatMap(noted, (end) => this.#finish(execution, end)), (cause) => {
+      const { ending, trouble } = execution
       if (ending === "Suspended" || ending === "Cancelled") return Effect.undefined
-      if (ending === "Lost") return Effect.as(Metric.update(leasesLost, 1), undefined)
-      return Effect.as(this.#handBack(execution.lease), undefined)
+      const error = trouble ?? Cause.squash(cause)
+      if (ending === "Lost" || error instanceof LeaseLost) return Effect.as(Metric.update(leasesLost, 1), undefined)
+      return Effect.as(
+        error instanceof StoreError
+          ? this.#putOff(execution.lease, execution.run, error)
+          : this.#handBack(execution.lease),
+        undefined
+      )
     })
   }
 
-  #finish(execution: Execution, end: End): Effect.Effect<Ended> {
+  #finish(execution: Execution, end: End): Effect.Effect<Ended, LeaseLost | ValueTooLarge | StoreError> {
     const { run } = execution
     const written = (end: End) =>
-      waitOut(this.#db.finish(execution.lease, { status: end.status, outcome: end.outcome })).pipe(
+      ask(this.#db.finish(execution.lease, { status: end.status, outcome: end.outcome })).pipe(
         Effect.andThen(
           Metric.update(Metric.withAttributes(runsEnded, { workflow: run.workflow, status: end.status }), 1)
         ),
         Effect.as<Ended>({ status: end.status, outcome: end.outcome, attempt: run.attempt })
       )
-    return written(end).pipe(
-      Effect.catchTag("ValueTooLarge", (error) => Effect.flatMap(failTooLarge(execution, error), written)),
-      Effect.catchTags({
-        LeaseLost: () => Effect.as(Metric.update(leasesLost, 1), undefined),
-        ValueTooLarge: (error) => this.#unwritable(execution, error),
-        StoreError: (error) => this.#unwritable(execution, error)
-      })
-    )
-  }
-
-  /** The store refuses the end itself; the run is handed back, so that it is not lost. */
-  #unwritable(execution: Execution, error: ValueTooLarge | StoreError): Effect.Effect<Ended> {
-    return Effect.logError(`The end of run ${execution.run.id} cannot be written`, error).pipe(
-      Effect.andThen(this.#handBack(execution.lease)),
-      Effect.as(undefined)
+    return Effect.catchIf(
+      written(end),
+      (error) => error instanceof ValueTooLarge || (error instanceof StoreError && error.fate === "Fail"),
+      (error) => Effect.flatMap(failUnstorable(execution, error), written)
     )
   }
 }

@@ -1,7 +1,7 @@
 /** What the owner of a run writes, fenced by its lease. */
 import * as Effect from "effect/Effect"
 import { LeaseLost } from "../../Errors.ts"
-import type { Lease, NewStepRecord, Run, SystemDb } from "../../SystemDb.ts"
+import type { Lease, NewStepRecord, Released, Run, SystemDb } from "../../SystemDb.ts"
 import { atomic, label, type State } from "./state.ts"
 
 type Store = SystemDb["Service"]
@@ -74,7 +74,14 @@ const finish = (state: State): Store["finish"] => (lease, { outcome, status }) =
         return again ? Effect.void : lost(lease)
       }
       const command = status === "Succeeded" ? "succeed" : "fail"
-      state.move(command, run, { status, outcome, wakeAt: null, finishedAt: now })
+      state.move(command, run, {
+        status,
+        outcome,
+        wakeAt: null,
+        finishedAt: now,
+        handbacks: 0,
+        ...(command === "succeed" && { reason: null })
+      })
       state.publish({ _tag: "RunsFinished", runIds: [run.id] })
       return Effect.void
     })
@@ -90,7 +97,7 @@ const suspend = (state: State): Store["suspend"] => (lease, wakeAt) =>
         const given = state.runs.get(lease.runId)
         return given?.status === "Suspended" && given.epoch === lease.epoch ? Effect.void : lost(lease)
       }
-      state.move("suspend", run, { status: "Suspended", owner: null, wakeAt })
+      state.move("suspend", run, { status: "Suspended", owner: null, wakeAt, handbacks: 0 })
       state.publish({ _tag: "RunsReady" })
       return Effect.void
     })
@@ -105,8 +112,21 @@ const endIsolation = (state: State): Store["endIsolation"] => (lease) =>
   })
 
 /** Enqueues these Running runs again, attempt unchanged. */
-export const handBack = (state: State, runs: ReadonlyArray<Run>, now: number): void => {
-  for (const run of runs) state.move("release", run, { status: "Enqueued", owner: null, wakeAt: now })
+export const handBack = (
+  state: State,
+  runs: ReadonlyArray<Run>,
+  now: number,
+  why: (run: Run) => Released["handBack"] = () => undefined
+): void => {
+  for (const run of runs) {
+    const trouble = why(run)
+    state.move("release", run, {
+      status: "Enqueued",
+      owner: null,
+      wakeAt: now + (trouble?.delayMillis ?? 0),
+      ...(trouble !== undefined && { reason: trouble.reason, handbacks: run.handbacks + 1 })
+    })
+  }
   if (runs.length > 0) state.publish({ _tag: "RunsReady" })
 }
 
@@ -117,7 +137,12 @@ const release = (state: State): Store["release"] => (leases) => {
   return state.locks.until(
     () => !anyLocked(state, runs()),
     atomic((now) => {
-      handBack(state, runs(), now)
+      handBack(
+        state,
+        runs(),
+        now,
+        (run) => leases.find((lease) => lease.runId === run.id && holds(run, lease))?.handBack
+      )
       return Effect.void
     })
   )

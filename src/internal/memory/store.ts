@@ -36,6 +36,7 @@ export const make = Effect.fnUntraced(
       hints: Stream.fromPubSub(state.hints),
       // Whoever gets no hints must poll, as in a store that others reach.
       exclusive: options.hints,
+      joined: () => false,
       ...Runs.make(state),
       ...Leased.make(state),
       ...Workers.make(state),

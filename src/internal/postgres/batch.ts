@@ -146,7 +146,8 @@ const parts = (t: Tables): { readonly [K in Kind]: Part } => {
     Finish: {
       write: `finish_held as materialized (${held("finish_input", "succeed", "no key update")}),
     finish_written as (
-      update ${t.runs} r set status = i.status, outcome = i.outcome, finished_at = clock.now
+      update ${t.runs} r set status = i.status, outcome = i.outcome, finished_at = clock.now, handbacks = 0,
+        reason = case when i.status = 'Succeeded' then null else r.reason end
       from finish_held i, clock where r.ctid = i.at returning i.n)`,
       answer: `array(select n::int from finish_written) as finish_fresh,
       ${
@@ -160,7 +161,7 @@ const parts = (t: Tables): { readonly [K in Kind]: Part } => {
     Suspend: {
       write: `suspend_held as materialized (${held("suspend_input", "suspend", "no key update")}),
     suspend_written as (
-      update ${t.runs} r set status = 'Suspended', owner = null, wake_at = i.wake_at
+      update ${t.runs} r set status = 'Suspended', owner = null, wake_at = i.wake_at, handbacks = 0
       from suspend_held i where r.ctid = i.at returning i.n)`,
       answer: `array(select n::int from suspend_written) as suspend_fresh,
       ${already("suspend", `r.status in (${literals(Lifecycle.to.suspend)})`)},

@@ -1,10 +1,10 @@
 /** The port's methods for the owner of a run, fenced by its lease. Only `recordStepInTransaction` joins a transaction. */
 import * as Effect from "effect/Effect"
 import { LeaseLost, type StoreError } from "../../Errors.ts"
-import type { Lease, SystemDb } from "../../SystemDb.ts"
+import type { Lease, Released, SystemDb } from "../../SystemDb.ts"
 import { type Database, hint, inTransaction, joins, now, query, queryOnce } from "./database.ts"
 import type { Fact } from "./facts.ts"
-import { instant, ints, texts } from "./parameters.ts"
+import { floats, instant, ints, texts } from "./parameters.ts"
 import { statements as runStatements } from "./runs.ts"
 import { statements as stepStatements } from "./steps.ts"
 import { statements as workerStatements } from "./workers.ts"
@@ -20,7 +20,7 @@ interface Recorded {
   readonly written: boolean
 }
 
-interface Released {
+interface ReleaseRow {
   readonly released: number
   readonly busy: ReadonlyArray<string>
 }
@@ -42,23 +42,25 @@ export const make = (db: Database, writer: Writer): LeasedMethods => {
     fact: Exclude<Fact, { readonly _tag: "Start" }>
   ): Effect.Effect<void, LeaseLost | StoreError> => {
     const written = Effect.flatMap(writer.write(fact), ({ held }) => held ? Effect.void : lost(lease))
-    return !db.exclusive ? written : Effect.withFiber((fiber) =>
+    return Effect.withFiber((fiber) =>
       joins(db.sql, fiber)
-        // The writer would wait for the only session, which is this fiber's as long as its transaction is open.
-        ? Effect.die(new Error("A run cannot record anything inside of a transaction of the embedded database"))
+        // Written at once it would stay when the transaction rolls back; and where there is one session, it would wait for that.
+        ? Effect.die(new Error("A run cannot record anything inside of sql.withTransaction, save by Step.transaction"))
         : written
     )
   }
 
   /** Those that it passed over because somebody holds their rows. */
-  const releaseAll = Effect.fnUntraced(function*(text: string, leases: ReadonlyArray<Lease>) {
-    const [row] = yield* query<Released>(db, "release", text, [
+  const releaseAll = Effect.fnUntraced(function*(text: string, leases: ReadonlyArray<Released>) {
+    const [row] = yield* query<ReleaseRow>(db, "release", text, [
       yield* now,
       texts(leases.map(({ runId }) => runId)),
       texts(leases.map(({ worker }) => worker)),
-      ints(leases.map(({ epoch }) => epoch))
+      ints(leases.map(({ epoch }) => epoch)),
+      texts(leases.map(({ handBack }) => handBack?.reason ?? null)),
+      floats(leases.map(({ handBack }) => handBack?.delayMillis ?? 0))
     ])
-    const { busy, released } = row as Released
+    const { busy, released } = row as ReleaseRow
     if (released > 0) yield* hint(db, { _tag: "RunsReady" })
     return busy
   })

@@ -1,10 +1,14 @@
 /** Brings a schema up to date, or refuses one that is newer than this code. */
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as Effect from "effect/Effect"
-import type { SqlError } from "effect/sql/SqlError"
+import * as EffectSchedule from "effect/Schedule"
+import { isSqlError, type SqlError } from "effect/sql/SqlError"
 import { SchemaTooNew } from "../../Errors.ts"
+import { backoff } from "./database.ts"
+import { codeOf } from "./errors.ts"
 import { type Migration, migrations as all } from "./migrations.ts"
 import type { Tables } from "./names.ts"
+import { transact } from "./transactions.ts"
 
 const versionOf = (migrations: ReadonlyArray<Migration>): number => migrations.at(-1)?.version ?? 0
 
@@ -61,7 +65,10 @@ const apply = Effect.fnUntraced(function*(sql: PgClient, t: Tables, migrations: 
   }
 })
 
-/** Two round trips when there is nothing to do. */
+/** Others were in the way, or created the same thing, such as the schema, without taking the lock. */
+const raced = /^(40|23505|42P06|42P07)/
+
+/** Two round trips when there is nothing to do. What others did at the same moment is looked at again. */
 export const migrate = (
   sql: PgClient,
   t: Tables,
@@ -69,5 +76,8 @@ export const migrate = (
 ): Effect.Effect<void, SqlError | SchemaTooNew> =>
   Effect.flatMap(
     behind(sql, t, migrations),
-    (version) => version === undefined ? Effect.void : sql.withTransaction(apply(sql, t, migrations))
-  )
+    (version) => version === undefined ? Effect.void : transact(sql, apply(sql, t, migrations))
+  ).pipe(Effect.retry({
+    schedule: EffectSchedule.upTo(backoff, { times: 20 }),
+    while: (error) => isSqlError(error) && raced.test(codeOf(error) ?? "")
+  }))

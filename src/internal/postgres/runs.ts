@@ -138,13 +138,17 @@ export const statements = (t: Tables) => ({
 
 const release = (t: Tables, locked: "skip locked" | ""): string => `
     with ${clock},
-    i as materialized (select * from unnest($2::text[], $3::text[], $4::int[]) as i(run_id, owner, epoch)${
+    i as materialized (select * from unnest($2::text[], $3::text[], $4::int[], $5::text[], $6::float8[])
+      as i(run_id, owner, epoch, reason, delay)${
   locked === "" ? `, (select set_config('lock_timeout', '1s', true)) as patience` : ""
 }),
     held as materialized (
-      select r.id from ${t.runs} r join i on ${fence("release")} order by r.id for no key update of r ${locked}),
+      select r.id, i.reason, i.delay from ${t.runs} r join i on ${fence("release")}
+      order by r.id for no key update of r ${locked}),
     released as (
-      update ${t.runs} r set status = 'Enqueued', owner = null, wake_at = clock.now
+      update ${t.runs} r set status = 'Enqueued', owner = null,
+        wake_at = clock.now + held.delay * interval '1 millisecond', reason = coalesce(held.reason, r.reason),
+        handbacks = r.handbacks + case when held.reason is null then 0 else 1 end
       from held, clock where r.id = held.id returning r.id)
     select (select count(*)::int from released) as released,
       array(select r.id from ${t.runs} r join i on ${fence("release")} where r.id not in (select id from held)) as busy`

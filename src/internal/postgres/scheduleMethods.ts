@@ -7,6 +7,7 @@ import { storeError } from "./errors.ts"
 import { texts } from "./parameters.ts"
 import { type ScheduleStored, toSchedule } from "./rows.ts"
 import { changeParams, statements } from "./schedules.ts"
+import { transact } from "./transactions.ts"
 
 export type ScheduleMethods = Pick<
   SystemDb["Service"],
@@ -50,17 +51,18 @@ export const make = (db: Database): ScheduleMethods => {
 
     changeSchedules: Effect.fn("SystemDb.changeSchedules")(function*(change) {
       const params = [yield* now, change.id, ...changeParams(change)]
+      const joined = yield* inTransaction(db)
       let failures = 0
       // Two statements, since one would see what was there when it began, and not when it got the lock.
       const once = db.sql.unsafe(s.lockChanges).pipe(
         Effect.andThen(
           db.sql.unsafe<{ readonly made: boolean; readonly written: boolean }>(s.change, params).unprepared
         ),
-        db.sql.withTransaction,
+        joined ? db.sql.withTransaction : (change) => transact(db.sql, change),
         Effect.tapError(() => Effect.sync(() => void failures++)),
         Effect.mapError(storeError("changeSchedules"))
       )
-      const [row] = yield* (yield* inTransaction(db)) ? once : patiently(once, db.retryForMillis)
+      const [row] = yield* joined ? once : patiently(once, db.retryForMillis)
       const { made, written } = row as { readonly made: boolean; readonly written: boolean }
       // Made before by an earlier try of this call, it may not have been told.
       if (written || (made && failures > 0)) yield* hint(db, { _tag: "SchedulesChanged" })

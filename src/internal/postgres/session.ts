@@ -12,7 +12,7 @@ import * as Semaphore from "effect/Semaphore"
 import { ConnectionError, SqlError } from "effect/sql/SqlError"
 import type { StoreError } from "../../Errors.ts"
 import { live, patiently } from "./database.ts"
-import { storeError, survives } from "./errors.ts"
+import { bootError, survives } from "./errors.ts"
 import type { Tables } from "./names.ts"
 import { ints } from "./parameters.ts"
 
@@ -161,7 +161,7 @@ export const dedicated = Effect.fnUntraced(function*(
       })
   )
 
-  if (options.lazy !== true) yield* patiently(Effect.mapError(connect, storeError("connect")), options.retryForMillis)
+  if (options.lazy !== true) yield* patiently(Effect.mapError(connect, bootError("connect")), options.retryForMillis)
   return {
     execute: (sql, params) => use((current) => Effect.map(ask(current, sql, params), (result) => result.rows)),
     lock: options.pooled ? Effect.succeed(null) : lock,

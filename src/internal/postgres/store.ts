@@ -7,8 +7,8 @@ import type { Hint, SystemDb } from "../../SystemDb.ts"
 import { defaultMaxValueBytes, seal } from "../seal.ts"
 import * as BackfillMethods from "./backfillMethods.ts"
 import { compiler, type Written } from "./batch.ts"
-import { type Database, patiently } from "./database.ts"
-import { storeError } from "./errors.ts"
+import { type Database, joins, patiently } from "./database.ts"
+import { bootError } from "./errors.ts"
 import type { Fact } from "./facts.ts"
 import * as FiringMethods from "./firingMethods.ts"
 import * as Hints from "./hints.ts"
@@ -56,7 +56,7 @@ export const make = Effect.fnUntraced(function*(
   const exclusive = sql.driver === "pglite"
   const names = yield* tables(options.schema ?? defaultSchema)
   yield* patiently(
-    Effect.catchTag(migrate(sql, names), "SqlError", (error) => Effect.fail(storeError("migrate")(error))),
+    Effect.catchTag(migrate(sql, names), "SqlError", (error) => Effect.fail(bootError("migrate")(error))),
     retryForMillis
   )
   const hints = options.silent === true
@@ -87,6 +87,7 @@ export const make = Effect.fnUntraced(function*(
   return seal({
     hints: hints.stream,
     exclusive: exclusive && options.silent !== true,
+    joined: (fiber) => joins(sql, fiber),
     ...RunMethods.make(db, writer, waiters, compile),
     ...LeasedMethods.make(db, writer),
     ...WorkerMethods.make(db, session),

@@ -10,6 +10,7 @@ import {
   type ValueTooLarge
 } from "../../Errors.ts"
 import type { Run, ScheduleRow, TickOptions, TickRun } from "../../SystemDb.ts"
+import { maxBytes } from "../ids.ts"
 import { Registry } from "../registry.ts"
 import * as texts from "../texts.ts"
 import * as uuids from "../uuid.ts"
@@ -100,7 +101,7 @@ export interface TriggerRequest {
 
 /** The key becomes part of an id, beside the schedule's name. */
 const checkKey = (schedule: string, key: string): Effect.Effect<string, InvalidInput> => {
-  const bytes = texts.maxBytes - Buffer.byteLength(triggerIdOf(schedule, ""))
+  const bytes = maxBytes - Buffer.byteLength(triggerIdOf(schedule, ""))
   return Effect.fromResult(texts.checkShort("idempotencyKey", key, bytes))
 }
 
