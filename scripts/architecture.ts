@@ -33,7 +33,7 @@ const floors: ReadonlyArray<Floor> = [
       ["src/internal/{codec,names,records,scheduleRecords,telemetry,uuid}.ts"],
       ["src/internal/timing/**"],
       ["src/Timing.ts"],
-      ["src/internal/outcome.ts"]
+      ["src/internal/{outcome,supervise}.ts"]
     ]
   },
   {

@@ -54,6 +54,7 @@ export const make = (db: Database): ScheduleMethods => {
           db.sql.unsafe<{ readonly made: boolean; readonly written: boolean }>(s.change, params).unprepared
         ),
         db.sql.withTransaction,
+        (change) => db.deadlines.statement("changeSchedules", change),
         Effect.tapError(() => Effect.sync(() => void failures++)),
         Effect.mapError(storeError("changeSchedules"))
       )

@@ -15,6 +15,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import { StoreError } from "../../Errors.ts"
 import type { Batch, Compile, Written } from "./batch.ts"
 import { live, virtualTime } from "./database.ts"
+import { noAnswer, within } from "./deadline.ts"
 import { fateOf, storeError } from "./errors.ts"
 import { type Fact, Together, weightOf } from "./facts.ts"
 
@@ -49,7 +50,7 @@ const largestBatch = 1000
 const heaviestBatch = 4_000_000
 const longestPauseMillis = 1_000
 /** How long closing waits for an absent database. */
-const closeForMillis = 5_000
+const closeForMillis = 3_000
 
 const methods: Readonly<Record<Fact["_tag"], string>> = {
   Start: "start",
@@ -155,7 +156,11 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       if (queue.length > 0) {
         const [batch, left] = gather(queue)
         queue = left
-        yield* flush(batch)
+        yield* Effect.onInterrupt(flush(batch), () =>
+          Effect.sync(() => {
+            closed = true
+            refuse([...batch, ...queue], noAnswer)
+          }))
       } else if (closeAt === Number.POSITIVE_INFINITY) {
         yield* idle
       } else {
@@ -171,7 +176,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     Effect.suspend(() => {
       closeAt = realTime.currentTimeMillisUnsafe() + closeForMillis
       wake?.()
-      return Effect.asVoid(Fiber.await(fiber))
+      // A statement under way may never be answered.
+      return within(Effect.asVoid(Fiber.await(fiber)), closeForMillis, () => Fiber.interrupt(fiber))
     })
   )
 
