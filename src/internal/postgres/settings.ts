@@ -15,12 +15,16 @@ export const ofPool: Settings = [
 /** Since PostgreSQL 17. */
 export const sinceVersion17: Settings = [["transaction_timeout", "0"]]
 
-/** For a session that nobody else uses. */
+/** For a session that nobody else uses. What is given again later holds. */
 export const reliedOn: Settings = [...ofPool, ...sinceVersion17, ["search_path", "pg_catalog"]]
 
-/** A statement that makes the settings which the server knows. Where one is given twice the later one holds. */
+/** A statement that makes the settings, as far as the server knows them. */
 export const setting = (settings: Settings): string => {
-  const pairs = Array.from(new Map(settings), ([name, value]) => `('${name}', '${value}')`)
-  return `select pg_catalog.set_config(s.name, v.value, false)
-    from (values ${pairs.join(", ")}) as v (name, value) join pg_catalog.pg_settings as s on s.name = v.name`
+  const made = settings.map(([name, value]) => {
+    const set = `pg_catalog.set_config('${name}', '${value}', false)`
+    return sinceVersion17.some(([newer]) => newer === name)
+      ? `case when pg_catalog.current_setting('${name}', true) is not null then ${set} end`
+      : set
+  })
+  return `select ${made.join(", ")}`
 }

@@ -60,9 +60,10 @@ export const make = Effect.fnUntraced(function*(
   const exclusive = sql.driver === "pglite"
   const deadlines = exclusive ? Deadline.none : Deadline.make(sql)
   const names = yield* tables(options.schema ?? defaultSchema)
+  const migrated = migrate(sql, names)
   yield* patiently(
     Effect.catchTag(
-      Deadline.answered(migrate(sql, names), migrateWithin),
+      exclusive ? migrated : Deadline.answered(migrated, migrateWithin),
       "SqlError",
       (error) => Effect.fail(storeError("migrate")(error))
     ),
