@@ -34,7 +34,7 @@ const floors: ReadonlyArray<Floor> = [
       ["src/internal/{codec,durations,names,records,scheduleRecords,telemetry,uuid}.ts"],
       ["src/internal/timing/**"],
       ["src/Timing.ts"],
-      ["src/internal/outcome.ts"],
+      ["src/internal/{outcome,supervise}.ts"],
       ["src/internal/kept.ts"]
     ]
   },

@@ -8,14 +8,20 @@
  * @since 0.1.0
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
+import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Config from "effect/Config"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Redacted from "effect/Redacted"
+import * as Scope from "effect/Scope"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { InvalidInput, SchemaTooNew, StoreError } from "./Errors.ts"
+import { patiently } from "./internal/postgres/database.ts"
+import { answered, within } from "./internal/postgres/deadline.ts"
 import { bootError } from "./internal/postgres/errors.ts"
+import * as Pooler from "./internal/postgres/pooler.ts"
+import { ofPool, sinceVersion17 } from "./internal/postgres/settings.ts"
 import * as Store from "./internal/postgres/store.ts"
 import { defaultMaxValueBytes } from "./internal/seal.ts"
 import { SystemDb } from "./SystemDb.ts"
@@ -33,7 +39,8 @@ export interface StoreOptions {
   readonly maxValueBytes?: number | undefined
   /**
    * False behind a pooler in transaction mode, where nothing can be kept in a session. Then this process hears of what others
-   * do by polling, and if it dies, others find out when its lease expires. Default true.
+   * do by polling, and if it dies, others find out when its lease expires. Default true; such a pooler is recognised when the
+   * layer is built, warned about, and treated as if this were false.
    */
   readonly listen?: boolean | undefined
   /** How long calls of yours wait for an absent database before they fail. Workers wait for ever. Default 30 seconds. */
@@ -64,7 +71,10 @@ export type LayerError = StoreError | SchemaTooNew | InvalidInput
  * The store over the `PgClient` in context, for applications that have one already. Transactions of that client are the ones
  * to start runs in.
  *
- * The client's pool must have a connection to spare: every call but those that write a run's progress takes one.
+ * The client's pool must have a connection to spare: every call but those that write a run's progress takes one. Its sessions
+ * keep the settings they have: defaults of the role or the database such as `statement_timeout`, `lock_timeout` and
+ * `default_transaction_read_only` hold for the store's statements too. Behind a pooler in transaction mode it needs
+ * `prepare: false`.
  *
  * Fails:   as {@link layer}
  *
@@ -76,29 +86,84 @@ export const layerFromClient = (
 ): Layer.Layer<SystemDb, LayerError, PgClient.PgClient> =>
   Layer.effect(
     SystemDb,
-    Effect.flatMap(PgClient.PgClient, (sql) =>
-      Store.make(sql, {
-        schema: options.schema,
-        maxValueBytes: options.maxValueBytes,
-        retryForMillis: Duration.toMillis(Duration.fromInputUnsafe(options.retryFor ?? "30 seconds")),
-        pooled: options.listen === false
-      }))
+    Effect.gen(function*() {
+      const sql = yield* PgClient.PgClient
+      if (sql.driver === "pglite") return yield* make(sql, options, false)
+      const { way } = yield* look(sql.config, options)
+      yield* Effect.ignore(warnOfReadOnly(sql))
+      return yield* make(sql, options, way === "transaction")
+    })
   )
+
+const retryFor = ({ retryFor = "30 seconds" }: StoreOptions) => Duration.toMillis(Duration.fromInputUnsafe(retryFor))
+
+const make = (sql: PgClient.PgClient, options: StoreOptions, pooled: boolean) =>
+  Store.make(sql, {
+    schema: options.schema,
+    maxValueBytes: options.maxValueBytes,
+    retryForMillis: retryFor(options),
+    pooled
+  })
+
+/** With `listen: false` nobody looks: it is known that nothing may be kept. */
+const look = (config: PgConnection.Config, options: StoreOptions): Effect.Effect<Pooler.Found, StoreError> =>
+  options.listen === false
+    ? Effect.succeed({ way: "transaction", version: 0 })
+    : patiently(Effect.mapError(Pooler.look(config), bootError("connect")), retryFor(options)).pipe(
+      Effect.tap(({ way }) => way === "transaction" ? Effect.logWarning(Pooler.warning) : Effect.void)
+    )
+
+const warnOfReadOnly = Effect.fnUntraced(function*(sql: PgClient.PgClient) {
+  const asked = sql.unsafe<{ readonly on: boolean }>(
+    "select pg_catalog.current_setting('default_transaction_read_only')::bool as on"
+  )
+  const [row] = yield* answered(asked.unprepared, "5 seconds")
+  if (row?.on === true) {
+    yield* Effect.logWarning(
+      "default_transaction_read_only is on for the client of the store, which cannot write like this"
+    )
+  }
+})
 
 const mebibyte = 1024 * 1024
 
-const client = ({ listen, maxConnections, maxValueBytes = defaultMaxValueBytes, url }: Options) =>
-  PgClient.layer({
-    url: Redacted.isRedacted(url) ? url : Redacted.make(url),
-    maxConnections: maxConnections ?? 10,
-    prepare: listen !== false,
-    keepAlive: "30 seconds",
-    // A row carries two values, and a step's outcome and errors are one each.
-    maxMessageSize: Math.max(16, 2 * Math.ceil(maxValueBytes / mebibyte) + 1) * mebibyte
-  })
+const config = ({ maxConnections, maxValueBytes = defaultMaxValueBytes, url }: Options): PgClient.PgPoolConfig => ({
+  url: Redacted.isRedacted(url) ? url : Redacted.make(url),
+  maxConnections: maxConnections ?? 10,
+  keepAlive: "30 seconds",
+  // A row carries two values, and a step's outcome and errors are one each.
+  maxMessageSize: Math.max(16, 2 * Math.ceil(maxValueBytes / mebibyte) + 1) * mebibyte
+})
+
+/** A pooler in front refuses what it cannot keep apart for each of its clients. */
+const startupParameters = ({ version, way }: Pooler.Found): Readonly<Record<string, string>> =>
+  way === "direct" ? Object.fromEntries(version >= 170_000 ? [...ofPool, ...sinceVersion17] : ofPool) : {}
+
+/** How long closing waits for what is still done on the pool's connections. */
+const closeWithin = "2 seconds"
+
+const client = (options: Options, found: Pooler.Found) =>
+  PgClient.layerFrom(Effect.gen(function*() {
+    const scope = yield* Effect.acquireRelease(
+      Scope.make(),
+      (scope, exit) => within(Scope.close(scope, exit), closeWithin, () => Effect.void)
+    )
+    return yield* Scope.provide(
+      PgClient.make({
+        ...config(options),
+        prepare: found.way !== "transaction",
+        startupParameters: startupParameters(found)
+      }),
+      scope
+    )
+  }))
 
 /**
  * The store at a URL, and its SQL client. Brings the schema up to date first, safely when many processes boot at once.
+ *
+ * The client's sessions are read committed, may write, and have no time-outs of the server's, whatever the role or the database
+ * has as its defaults; transactions of your own can set what they like. Only `search_path` is as you made it. Behind a pooler
+ * nothing is set.
  *
  * Fails:   StoreError when the database cannot be reached for `retryFor` · SchemaTooNew when a newer version of this library was
  *          there · InvalidInput for a schema name it does not take
@@ -106,7 +171,8 @@ const client = ({ listen, maxConnections, maxValueBytes = defaultMaxValueBytes, 
  * @example
  * ```ts
  * import * as Postgres from "effect-durable/Postgres"
- * import * as Config from "effect/Config"
+ * import type * as PgConnection from "@effect/sql-pg/PgConnection"
+import * as Config from "effect/Config"
  *
  * const Store = Postgres.layerConfig({ url: Config.Redacted("DATABASE_URL") })
  * ```
@@ -117,10 +183,14 @@ const client = ({ listen, maxConnections, maxValueBytes = defaultMaxValueBytes, 
 export const layer = (
   options: Options
 ): Layer.Layer<SystemDb | PgClient.PgClient | SqlClient, LayerError> =>
-  Layer.provideMerge(
-    layerFromClient(options),
-    Layer.catch(client(options), (error) => Layer.effectContext(Effect.fail(bootError("connect")(error))))
-  )
+  Layer.unwrap(Effect.map(look(config(options), options), (found) =>
+    Layer.provideMerge(
+      Layer.effect(
+        SystemDb,
+        Effect.flatMap(PgClient.PgClient, (sql) => make(sql, options, found.way === "transaction"))
+      ),
+      Layer.catch(client(options, found), (error) => Layer.effectContext(Effect.fail(bootError("connect")(error))))
+    )))
 
 /**
  * The same, with its options read from `Config` when the layer is built.

@@ -7,6 +7,7 @@ import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import type { SqlError } from "effect/sql/SqlError"
+import { loop } from "./supervise.ts"
 
 const interval = "30 seconds"
 
@@ -38,7 +39,7 @@ export const upkeep = (sql: PgClient): Effect.Effect<never> =>
     Effect.catch((error: SqlError) =>
       Effect.logDebug("Upkeep of the embedded database failed; it will be tried again", error)
     ),
-    Effect.forever,
+    (pass) => loop("upkeep", pass),
     Effect.withTracerEnabled(false),
     Effect.provideService(Clock.Clock, Clock.Clock.defaultValue())
   )

@@ -18,9 +18,9 @@ import { byHand } from "../schedule/commands.ts"
 import { plan } from "../schedule/plan.ts"
 import type { Ticking } from "../schedule/ticks.ts"
 import { Timetables } from "../schedule/timetables.ts"
+import { loop } from "../supervise.ts"
 import { makeSignal } from "./loops.ts"
 import type { Settings } from "./options.ts"
-import { loop } from "./supervise.ts"
 
 type Store = SystemDb["Service"]
 

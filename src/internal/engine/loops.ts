@@ -9,9 +9,9 @@ import * as Stream from "effect/Stream"
 import type { StoreError } from "../../Errors.ts"
 import type { Suspect, SystemDb } from "../../SystemDb.ts"
 import { ask } from "../execution.ts"
+import { loop } from "../supervise.ts"
 import { runsRecovered } from "../telemetry.ts"
 import type { Settings } from "./options.ts"
-import { loop } from "./supervise.ts"
 import type { Signals, Worker } from "./worker.ts"
 
 /** A signal that can be raised from synchronous code and waited for, with a time limit. */
@@ -42,16 +42,22 @@ export const keepRegistered = Effect.fnUntraced(function*(
   let suspects: ReadonlyArray<Suspect> = []
   let pulses = 0
 
-  const register = Effect.gen(function*() {
-    registration = yield* Scope.make()
-    const now = yield* Clock.currentTimeMillis
-    worker.id = yield* Scope.provide(
-      db.registerWorker({ application: settings.name, leaseMillis: settings.leaseMillis }),
-      registration
-    )
-    worker.renewed(now)
-    signals.claim()
-  }).pipe(Effect.uninterruptible)
+  const register = Effect.uninterruptibleMask((restore) =>
+    Effect.gen(function*() {
+      const scope = yield* Scope.make()
+      const now = yield* Clock.currentTimeMillis
+      worker.id = yield* Effect.onError(
+        restore(
+          Scope.provide(db.registerWorker({ application: settings.name, leaseMillis: settings.leaseMillis }), scope)
+        ),
+        // The session lock that it took is one of the whole server's.
+        () => Scope.close(scope, Exit.void)
+      )
+      registration = scope
+      worker.renewed(now)
+      signals.claim()
+    })
+  )
 
   const unregister = Effect.suspend(() => {
     const closing = registration

@@ -3,8 +3,8 @@ import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import type { StoreError } from "../../Errors.ts"
 import type { Prune, SystemDb } from "../../SystemDb.ts"
+import { loop } from "../supervise.ts"
 import type { Kept } from "./options.ts"
-import { loop } from "./supervise.ts"
 
 type Store = SystemDb["Service"]
 

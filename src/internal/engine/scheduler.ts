@@ -17,12 +17,12 @@ import * as Freeze from "../schedule/freeze.ts"
 import { StoreClock } from "../schedule/storeClock.ts"
 import { scheduleOf } from "../schedule/ticks.ts"
 import { Timetables } from "../schedule/timetables.ts"
+import { loop } from "../supervise.ts"
 import { tickLateness, ticksFired, ticksMissed } from "../telemetry.ts"
 import { aim, type Aimed, type Entry, stepped, toEntry } from "./aim.ts"
 import { Heap } from "./heap.ts"
 import { makeSignal } from "./loops.ts"
 import type { Settings } from "./options.ts"
-import { loop } from "./supervise.ts"
 
 type Store = SystemDb["Service"]
 

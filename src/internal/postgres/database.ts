@@ -8,6 +8,7 @@ import * as EffectSchedule from "effect/Schedule"
 import type { StoreError } from "../../Errors.ts"
 import type { Hint } from "../../SystemDb.ts"
 import { TimeSource } from "../../SystemDb.ts"
+import type { Deadlines } from "./deadline.ts"
 import { storeError } from "./errors.ts"
 import type { Hints } from "./hints.ts"
 import type { Tables } from "./names.ts"
@@ -21,6 +22,8 @@ export interface Database {
   readonly retryForMillis: number
   /** True when the client has a single connection, which nobody else can use meanwhile. */
   readonly exclusive: boolean
+  /** How long a statement may go without an answer. */
+  readonly deadlines: Deadlines
 }
 
 /** The virtual time of a fiber that a test drives; null lets the database's clock decide. */
@@ -72,7 +75,8 @@ export const queryOnce = <Row extends object>(
   params: ReadonlyArray<unknown>
 ): Effect.Effect<ReadonlyArray<Row>, StoreError> => {
   const statement = db.sql.unsafe<Row>(text, params)
-  return Effect.mapError(params.some(isArray) ? statement.unprepared : statement, storeError(method))
+  const answer = db.deadlines.statement(method, params.some(isArray) ? statement.unprepared : statement)
+  return Effect.mapError(answer, storeError(method))
 }
 
 /** The same, waiting out an absent store; but not inside of a transaction, which is lost with its connection. */

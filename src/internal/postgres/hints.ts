@@ -5,12 +5,18 @@
 import type { PgClient } from "@effect/sql-pg/PgClient"
 import * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Effect from "effect/Effect"
+import * as Option from "effect/Option"
 import * as PubSub from "effect/PubSub"
 import * as Queue from "effect/Queue"
-import type * as Scope from "effect/Scope"
+import * as Schema from "effect/Schema"
+import * as Scope from "effect/Scope"
+import type { SqlError } from "effect/sql/SqlError"
 import * as Stream from "effect/Stream"
 import type { Hint } from "../../SystemDb.ts"
+import { loop, rarely } from "../supervise.ts"
 import { live } from "./database.ts"
+import { answered, type Deadlines, within } from "./deadline.ts"
+import { reliedOn, setting } from "./settings.ts"
 
 export interface Hints {
   readonly publish: (hint: Hint) => void
@@ -101,62 +107,113 @@ const firstReconnectMillis = 50
 const lastReconnectMillis = 5_000
 
 /** Sends to others what is published here. The first hint goes at once, and then at most one message per pause. */
-const send = Effect.fnUntraced(function*(sql: PgClient, channel: string, self: string) {
+const send = Effect.fnUntraced(function*(sql: PgClient, channel: string, self: string, deadlines: Deadlines) {
   const outbox = new Outbox()
   const bell = yield* Queue.sliding<void>(1)
-  const flush = Effect.suspend(() => Effect.ignore(sql.notify(channel, outbox.empty(self))))
-  const loop = Queue.take(bell).pipe(Effect.andThen(flush), Effect.andThen(Effect.sleep(pause)), Effect.forever)
+  const flush = Effect.suspend(() =>
+    Effect.ignore(deadlines.statement("notify", sql.notify(channel, outbox.empty(self))))
+  )
+  const pass = Queue.take(bell).pipe(Effect.andThen(flush), Effect.andThen(Effect.sleep(pause)))
   // What is said last, such as that runs were handed back, is what others wait for.
   yield* Effect.addFinalizer(() =>
     Effect.flatMap(
       Queue.size(bell),
-      (waiting) =>
-        waiting === 0 ? Effect.void : live(Effect.ignore(Effect.timeout(Effect.interruptible(flush), "1 second")))
+      (waiting) => waiting === 0 ? Effect.void : within(flush, "1 second", () => Effect.void)
     )
   )
-  yield* Effect.forkScoped(live(loop))
+  yield* Effect.forkScoped(live(loop("hint sender", pass)))
   return (hint: Hint): void => {
     outbox.add(hint)
     Queue.offerUnsafe(bell, undefined)
   }
 })
 
-const isMessage = (value: unknown): value is Message =>
-  typeof value === "object" && value !== null && "hints" in value && Array.isArray(value.hints)
+const envelope = Schema.decodeUnknownOption(
+  Schema.fromJsonString(Schema.Struct({ from: Schema.String, hints: Schema.Array(Schema.Unknown) }))
+)
 
-const parse = (payload: string): Effect.Effect<unknown> =>
-  Effect.orElseSucceed(Effect.try({ try: (): unknown => JSON.parse(payload), catch: () => undefined }), () => undefined)
+const hintOf = Schema.decodeUnknownOption(Schema.Union([
+  Schema.TaggedStruct("RunsReady", {}),
+  Schema.TaggedStruct("RunsFinished", { runIds: Schema.Array(Schema.String) }),
+  Schema.TaggedStruct("RunCancelled", { runId: Schema.String }),
+  Schema.TaggedStruct("SchedulesChanged", {})
+]))
 
-/** Hears what others send, on a connection of its own, and connects again when that breaks. */
+/** What a notification says, and whether all of it makes sense: anybody who may connect to the database can send one. */
+export const read = (
+  payload: string
+): { readonly from: string | undefined; readonly hints: ReadonlyArray<Hint>; readonly clean: boolean } => {
+  const message = envelope(payload)
+  if (Option.isNone(message)) return { from: undefined, hints: [], clean: false }
+  const hints = message.value.hints.flatMap((hint) => Option.toArray(hintOf(hint)))
+  return { from: message.value.from, hints, clean: hints.length === message.value.hints.length }
+}
+
+/**
+ * Often enough that a connection which fell silent is missed soon: polls go on meanwhile. To listen again changes nothing, and
+ * shows whoever looks at the server's sessions what this one is for.
+ */
+const askEvery = "15 seconds"
+const answerWithin = "10 seconds"
+
+/** Hears what others send, on a connection of its own, and connects again when that breaks or falls silent. */
 const listen = (config: PgConnection.Config, channel: string, self: string, inProcess: Hints): Effect.Effect<never> => {
   let failures = 0
+  const warnOfNonsense = rarely((processId: number) =>
+    Effect.logWarning(
+      `A notification from server process ${processId} on channel ${channel} makes no sense and is passed over`
+    )
+  )
+  const warnOfAbsence = rarely((error: SqlError) =>
+    Effect.logWarning(`Nothing is heard from other processes until channel ${channel} can be listened to again`, error)
+  )
+
   const session = Effect.gen(function*() {
-    const connection = yield* PgConnection.make({ ...config, multiplex: false })
-    const notifications = yield* connection.listen(channel)
-    failures = 0
-    // What was said before is lost.
-    anything.forEach(inProcess.publish)
-    while (true) {
-      const { payload } = yield* Queue.take(notifications)
-      const message = yield* parse(payload)
-      if (isMessage(message) && message.from !== self) message.hints.forEach(inProcess.publish)
-    }
+    // Closed after the connection, which then need not be told anything, and may not answer.
+    const listening = yield* Effect.scope
+    yield* Effect.scoped(Effect.gen(function*() {
+      const connection = yield* PgConnection.make({ ...config, multiplex: false })
+      const pinned = yield* Scope.provide(connection.pin, listening)
+      const ask = (text: string) => answered(pinned.query(text, [], false), answerWithin)
+      yield* ask(setting(reliedOn))
+      const notifications = yield* answered(Scope.provide(pinned.listen(channel), listening), answerWithin)
+      failures = 0
+      // What was said before is lost.
+      anything.forEach(inProcess.publish)
+      const hear = Effect.gen(function*() {
+        const { payload, processId } = yield* Queue.take(notifications)
+        const message = read(payload)
+        if (message.from !== self) message.hints.forEach(inProcess.publish)
+        if (!message.clean) yield* warnOfNonsense(processId)
+      })
+      yield* Effect.raceFirst(
+        Effect.forever(hear),
+        Effect.forever(Effect.andThen(Effect.sleep(askEvery), ask(`listen "${channel}"`)))
+      )
+    }))
   })
   const backoff = Effect.suspend(() =>
     Effect.sleep(Math.min(lastReconnectMillis, firstReconnectMillis * 2 ** failures++))
   )
-  return live(Effect.forever(Effect.catch(Effect.scoped(session), () => backoff)))
+  return live(loop(
+    "listener",
+    Effect.catch(
+      Effect.scoped(session),
+      (error) => Effect.andThen(failures > 0 ? warnOfAbsence(error) : Effect.void, backoff)
+    )
+  ))
 }
 
 /** Hints shared with every process that uses the same schema of the same database. */
 export const shared = Effect.fnUntraced(function*(
   sql: PgClient,
   channel: string,
+  deadlines: Deadlines,
   options: { readonly listen: boolean }
 ): Effect.fn.Return<Hints, never, Scope.Scope> {
   const inProcess = yield* local
   const self = globalThis.crypto.randomUUID()
-  const sendToOthers = yield* send(sql, channel, self)
+  const sendToOthers = yield* send(sql, channel, self, deadlines)
   if (options.listen) yield* Effect.forkScoped(listen(sql.config, channel, self, inProcess))
   return {
     publish: (hint) => {

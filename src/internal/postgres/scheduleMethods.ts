@@ -59,6 +59,7 @@ export const make = (db: Database): ScheduleMethods => {
           db.sql.unsafe<{ readonly made: boolean; readonly written: boolean }>(s.change, params).unprepared
         ),
         joined ? db.sql.withTransaction : (change) => transact(db.sql, change),
+        (change) => db.deadlines.statement("changeSchedules", change),
         Effect.tapError(() => Effect.sync(() => void failures++)),
         Effect.mapError(storeError("changeSchedules"))
       )

@@ -9,12 +9,14 @@ import * as Exit from "effect/Exit"
 import * as Random from "effect/Random"
 import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
-import { ConnectionError, SqlError } from "effect/sql/SqlError"
+import type { SqlError } from "effect/sql/SqlError"
 import type { StoreError } from "../../Errors.ts"
 import { live, patiently } from "./database.ts"
+import { answered, within } from "./deadline.ts"
 import { bootError, survives } from "./errors.ts"
 import type { Tables } from "./names.ts"
 import { ints } from "./parameters.ts"
+import { reliedOn, setting } from "./settings.ts"
 
 type Execute = (
   sql: string,
@@ -67,14 +69,13 @@ const settings: ReadonlyArray<readonly [name: string, value: string]> = [
   ["lock_timeout", "200ms"]
 ]
 
-const set = `select ${settings.map(([name, value]) => `set_config('${name}', '${value}', false)`).join(", ")}`
+const set = setting([...reliedOn, ...settings])
 
 /** No answer for so long means that the other side is gone and nobody told us. */
-const answerWithin = "30 seconds"
+const answerWithin = "10 seconds"
 
-const noAnswer = new SqlError({
-  reason: new ConnectionError({ cause: new Error("The server does not answer"), operation: "execute" })
-})
+/** A lock that cannot be given back in this time goes with its connection. */
+const unlockWithin = "1 second"
 
 interface Open {
   readonly connection: PgConnection.PgConnection
@@ -105,9 +106,9 @@ export const dedicated = Effect.fnUntraced(function*(
     })
 
   const ask = (current: Open, sql: string, params: ReadonlyArray<unknown>) =>
-    current.connection.query(sql, params, !options.pooled).pipe(
-      Effect.timeoutOrElse({ duration: answerWithin, orElse: () => Effect.fail(noAnswer) }),
-      Effect.tapError((error) => survives(error) ? Effect.void : close(current))
+    Effect.tapError(
+      answered(current.connection.query(sql, params, !options.pooled), answerWithin),
+      (error) => survives(error) ? Effect.void : close(current)
     )
 
   /** Takes those of the locks that the connection does not hold, unless somebody else does. */
@@ -130,8 +131,13 @@ export const dedicated = Effect.fnUntraced(function*(
       () => Scope.close(scope, Exit.void)
     )
     const current: Open = { connection, scope, held: new Set() }
-    if (!options.pooled) yield* ask(current, set, [])
-    if (keys.size > 0) yield* take(current, keys)
+    yield* Effect.onError(
+      Effect.gen(function*() {
+        if (!options.pooled) yield* ask(current, set, [])
+        if (keys.size > 0) yield* take(current, keys)
+      }),
+      () => close(current)
+    )
     open = current
     return current
   }).pipe(connecting.withPermits(1))
@@ -141,11 +147,15 @@ export const dedicated = Effect.fnUntraced(function*(
   // That the connection is broken shows at its first use; the second one opens another.
   const relock = Effect.retry(use((current) => take(current, keys)), { times: 1 })
 
+  // Whether the server gave a lock that nobody waits for any more is not known, so it goes with its connection.
+  const drop = Effect.suspend(() => open === undefined ? Effect.void : close(open))
+
   const lock = Effect.acquireRelease(
     Effect.gen(function*() {
       while (true) {
         const key = yield* anyKey
-        if (yield* use((current) => Effect.map(take(current, [key]), () => current.held.has(key)))) {
+        const taken = use((current) => Effect.map(take(current, [key]), () => current.held.has(key)))
+        if (yield* Effect.onInterrupt(taken, () => drop)) {
           keys.add(key)
           return key
         }
@@ -157,8 +167,9 @@ export const dedicated = Effect.fnUntraced(function*(
         const current = open
         if (current?.held.delete(key) !== true) return Effect.void
         const unlock = ask(current, `select pg_advisory_unlock(${lockClass}, $1::int)`, [key])
-        return Effect.ignore(live(Effect.interruptible(unlock)))
-      })
+        return Effect.ignore(within(Effect.asVoid(unlock), unlockWithin, () => close(current)))
+      }),
+    { interruptible: true }
   )
 
   if (options.lazy !== true) yield* patiently(Effect.mapError(connect, bootError("connect")), options.retryForMillis)

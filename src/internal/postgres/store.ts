@@ -8,6 +8,7 @@ import { defaultMaxValueBytes, seal } from "../seal.ts"
 import * as BackfillMethods from "./backfillMethods.ts"
 import { compiler, type Written } from "./batch.ts"
 import { type Database, joins, patiently } from "./database.ts"
+import * as Deadline from "./deadline.ts"
 import { bootError } from "./errors.ts"
 import type { Fact } from "./facts.ts"
 import * as FiringMethods from "./firingMethods.ts"
@@ -33,6 +34,9 @@ export interface Options {
   readonly silent?: boolean | undefined
 }
 
+/** Waiting for others who migrate included. */
+const migrateWithin = "10 minutes"
+
 /** What a batch means to others. Starts are left to their callers, who know whether there is something to claim. */
 const hintsOf = (facts: ReadonlyArray<Fact>, written: ReadonlyArray<Written>): ReadonlyArray<Hint> => {
   const runIds: Array<string> = []
@@ -54,16 +58,22 @@ export const make = Effect.fnUntraced(function*(
   const { pooled, retryForMillis } = options
   const sql = client.withoutTransforms()
   const exclusive = sql.driver === "pglite"
+  const deadlines = exclusive ? Deadline.none : Deadline.make(sql)
   const names = yield* tables(options.schema ?? defaultSchema)
+  const migrated = migrate(sql, names)
   yield* patiently(
-    Effect.catchTag(migrate(sql, names), "SqlError", (error) => Effect.fail(bootError("migrate")(error))),
+    Effect.catchTag(
+      exclusive ? migrated : Deadline.answered(migrated, migrateWithin),
+      "SqlError",
+      (error) => Effect.fail(bootError("migrate")(error))
+    ),
     retryForMillis
   )
   const hints = options.silent === true
     ? Hints.silent
     : exclusive
     ? yield* Hints.local
-    : yield* Hints.shared(sql, names.channel, { listen: !pooled })
+    : yield* Hints.shared(sql, names.channel, deadlines, { listen: !pooled })
   const session = exclusive
     ? Session.shared(sql)
     : yield* Session.dedicated(sql.config, names, { pooled, retryForMillis })
@@ -71,14 +81,14 @@ export const make = Effect.fnUntraced(function*(
   const starts = exclusive
     ? undefined
     : yield* Session.dedicated(sql.config, names, { pooled, lazy: true, retryForMillis })
-  const db: Database = { sql, tables: names, hints, retryForMillis, exclusive }
+  const db: Database = { sql, tables: names, hints, retryForMillis, exclusive, deadlines }
   const compile = compiler(names)
   const writer = yield* Writer.make({
     compile,
     execute: ({ params, sql }) => session.execute(sql, params),
     executeStarts: starts === undefined ? undefined : ({ params, sql }) => starts.execute(sql, params),
     executeAside: ({ params, sql: text }) =>
-      Effect.withTracerEnabled(sql.unsafe<object>(text, params).unprepared, false),
+      deadlines.statement("aside", Effect.withTracerEnabled(sql.unsafe<object>(text, params).unprepared, false)),
     retryForMillis,
     onWritten: (facts, written) => hintsOf(facts, written).forEach(hints.publish)
   })

@@ -9,6 +9,7 @@ import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { RunNotFound, type StoreError } from "../../Errors.ts"
 import type { Run } from "../records.ts"
+import { loop } from "../supervise.ts"
 import { live } from "./database.ts"
 import type { Hints } from "./hints.ts"
 
@@ -63,9 +64,10 @@ export const make = Effect.fnUntraced(function*(
       else hint.runIds.forEach(suspect)
     }))
 
-  yield* Effect.forkScoped(live(Effect.forever(Effect.andThen(Queue.take(bell), look))))
-  yield* Effect.forkScoped(live(Effect.forever(Effect.delay(Effect.sync(suspectAll), poll))))
-  yield* Effect.forkScoped(follow, { startImmediately: true })
+  yield* Effect.forkScoped(live(loop("look", Effect.andThen(Queue.take(bell), look))))
+  yield* Effect.forkScoped(live(loop("poll", Effect.delay(Effect.sync(suspectAll), poll))))
+  // In real time, since a loop may wait; the stream has no time of its own.
+  yield* Effect.forkScoped(live(loop("follow", follow)), { startImmediately: true })
 
   return {
     await: (runId) =>

@@ -1,7 +1,8 @@
 /** The port's methods about workers. */
 import * as Effect from "effect/Effect"
 import type { Pulse, SystemDb } from "../../SystemDb.ts"
-import { type Database, hint, live, now, patiently, query, queryOnce } from "./database.ts"
+import { type Database, hint, now, patiently, query, queryOnce } from "./database.ts"
+import { within } from "./deadline.ts"
 import { storeError } from "./errors.ts"
 import { instants, ints, texts } from "./parameters.ts"
 import type { Session } from "./session.ts"
@@ -16,7 +17,7 @@ interface PulseRow extends Pick<Pulse, "alive" | "recovered" | "dead"> {
 }
 
 /** Whoever cannot say goodbye in this time is found dead by others. */
-const farewell = "3 seconds"
+const farewell = "2 seconds"
 
 /** Not from the fiber's Random: processes with the same seed must not have the same id. */
 const suffix = Effect.sync(() => globalThis.crypto.randomUUID().replaceAll("-", "").slice(-16))
@@ -25,24 +26,23 @@ export const make = (db: Database, session: Session): WorkerMethods => {
   const s = statements(db.tables)
 
   const retire = (id: string) =>
-    Effect.flatMap(now, (now) =>
-      queryOnce(db, "registerWorker", s.retire, [now, id]).pipe(
-        Effect.interruptible,
-        Effect.timeout(farewell),
-        live,
-        Effect.flatMap((handedBack) => handedBack.length > 0 ? hint(db, { _tag: "RunsReady" }) : Effect.void),
-        Effect.ignore
-      ))
+    Effect.flatMap(
+      now,
+      (now) =>
+        within(queryOnce(db, "retire", s.retire, [now, id]), farewell, () => Effect.succeed([])).pipe(
+          Effect.flatMap((handedBack) => handedBack.length > 0 ? hint(db, { _tag: "RunsReady" }) : Effect.void),
+          Effect.ignore
+        )
+    )
 
   return {
     registerWorker: Effect.fn("SystemDb.registerWorker")(function*({ application, leaseMillis }) {
       const id = `${application}-${yield* suffix}`
       // The lock first: a worker without it would be suspected.
       const key = yield* patiently(Effect.mapError(session.lock, storeError("registerWorker")), db.retryForMillis)
-      yield* Effect.acquireRelease(
-        Effect.flatMap(now, (now) => query(db, "registerWorker", s.register, [now, id, application, key, leaseMillis])),
-        () => retire(id)
-      )
+      // Before it is tried: the answer may be lost, or nobody wait for it any more.
+      yield* Effect.addFinalizer(() => retire(id))
+      yield* query(db, "registerWorker", s.register, [yield* now, id, application, key, leaseMillis])
       return id
     }),
 

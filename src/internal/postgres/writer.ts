@@ -20,6 +20,7 @@ import type { SqlError } from "effect/sql/SqlError"
 import { StoreError } from "../../Errors.ts"
 import { type Batch, type Compile, patience, type Written } from "./batch.ts"
 import { live, virtualTime } from "./database.ts"
+import { noAnswer, within } from "./deadline.ts"
 import { fateOf, storeError } from "./errors.ts"
 import { type Fact, Together, weightOf } from "./facts.ts"
 
@@ -62,7 +63,7 @@ const longestHeldMillis = 200
 /** How many statements may be under way aside: the connections are taken from the pool, which others need too. */
 const mostAside = 2
 /** How long closing waits for an absent database. */
-const closeForMillis = 5_000
+const closeForMillis = 3_000
 
 const methods: Readonly<Record<Fact["_tag"], string>> = {
   Start: "start",
@@ -228,7 +229,11 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       if (lane.queue.length > 0) {
         const [batch, left] = gather(lane.queue)
         lane.queue = left
-        yield* flush(lane, batch)
+        yield* Effect.onInterrupt(flush(lane, batch), () =>
+          Effect.sync(() => {
+            lane.closed = true
+            refuse([...batch, ...lane.queue], noAnswer)
+          }))
       } else if (closeAt === Number.POSITIVE_INFINITY) {
         yield* idle(lane)
       } else {
@@ -244,7 +249,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
     Effect.suspend(() => {
       closeAt = realTime.currentTimeMillisUnsafe() + closeForMillis
       for (const { wake } of lanes) wake?.()
-      return Effect.asVoid(Fiber.awaitAll(fibers))
+      // A statement under way may never be answered.
+      return within(Effect.asVoid(Fiber.awaitAll(fibers)), closeForMillis, () => Fiber.interruptAll(fibers))
     })
   )
 

@@ -1,9 +1,24 @@
 /** Loops that never die silently: a pass that fails is logged, counted and tried again with backoff. */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Metric from "effect/Metric"
-import { loopFailures } from "../telemetry.ts"
+import { loopFailures } from "./telemetry.ts"
 
 const longestWaitMillis = 5_000
+const rarelyMillis = 60_000
+
+/** For what would otherwise be said again and again: at most once a minute, in real time. */
+export const rarely = <A>(say: (about: A) => Effect.Effect<void>) => {
+  const clock = Clock.Clock.defaultValue()
+  let next = 0
+  return (about: A): Effect.Effect<void> =>
+    Effect.suspend(() => {
+      const now = clock.currentTimeMillisUnsafe()
+      if (now < next) return Effect.void
+      next = now + rarelyMillis
+      return say(about)
+    })
+}
 
 /** Runs `pass` for ever. It waits by itself for its next time; after failures in a row the wait here grows to 5 seconds. */
 export const loop = <E, R>(name: string, pass: Effect.Effect<void, E, R>): Effect.Effect<never, never, R> =>

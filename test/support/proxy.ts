@@ -1,0 +1,71 @@
+/** A TCP proxy before a server, whose connections a test can cut, silence or refuse. */
+import * as Effect from "effect/Effect"
+import type * as Scope from "effect/Scope"
+import { once } from "node:events"
+import * as Net from "node:net"
+
+export interface Proxy {
+  /** The server's URL by way of the proxy. */
+  readonly url: string
+  /** Passes nothing on any more over the connections that are open, in neither direction, and tells nobody. */
+  readonly silence: Effect.Effect<void>
+  /** Closes the connections that are open. */
+  readonly cut: Effect.Effect<void>
+  /** Whether new connections are closed at once. */
+  readonly refuse: (on: boolean) => Effect.Effect<void>
+}
+
+interface Pair {
+  readonly client: Net.Socket
+  readonly server: Net.Socket
+  silent: boolean
+}
+
+export const proxyTo = (url: string): Effect.Effect<Proxy, never, Scope.Scope> =>
+  Effect.gen(function*() {
+    const target = new URL(url)
+    const pairs = new Set<Pair>()
+    let refusing = false
+    const close = (pair: Pair) => {
+      pairs.delete(pair)
+      pair.client.destroy()
+      pair.server.destroy()
+    }
+    const cut = Effect.sync(() => pairs.forEach(close))
+    const connect = (client: Net.Socket) => {
+      client.on("error", () => {})
+      if (refusing) return void client.destroy()
+      const server = Net.connect({ host: target.hostname, port: Number(target.port), noDelay: true })
+      const pair: Pair = { client: client.setNoDelay(true), server, silent: false }
+      pairs.add(pair)
+      client.on("data", (data) => pair.silent || server.write(data))
+      server.on("error", () => {}).on("data", (data) => pair.silent || client.write(data))
+      const gone = () => pair.silent || close(pair)
+      client.on("close", gone)
+      server.on("close", gone)
+    }
+    const listener = yield* Effect.acquireRelease(
+      Effect.promise(async () => {
+        const listener = Net.createServer(connect).listen(0, "127.0.0.1")
+        await once(listener, "listening")
+        return listener
+      }),
+      (listener) => Effect.andThen(cut, Effect.sync(() => listener.close()))
+    )
+    const through = new URL(url)
+    through.hostname = "127.0.0.1"
+    through.port = String((listener.address() as Net.AddressInfo).port)
+    return {
+      url: through.href,
+      silence: Effect.sync(() =>
+        pairs.forEach((pair) => {
+          pair.silent = true
+        })
+      ),
+      cut,
+      refuse: (on) =>
+        Effect.sync(() => {
+          refusing = on
+        })
+    }
+  })
