@@ -58,7 +58,7 @@ const floors: ReadonlyArray<Floor> = [
     floor: 4,
     name: "definitions",
     rows: [
-      ["src/internal/{identity,occurrences,turns}.ts"],
+      ["src/internal/{ask,identity,occurrences,slot,turns}.ts"],
       ["src/internal/execution.ts"],
       ["src/internal/{attempts,registry,undo}.ts"],
       ["src/internal/{body,steps}.ts"],

@@ -99,7 +99,7 @@ const waiting = <A, E, R>(wait: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> 
     const execution = Context.getOrUndefined(fiber.context as Context.Context<CurrentRun>, CurrentRun)
     return execution === undefined || fiber.getRef(CurrentStep) !== undefined
       ? wait
-      : execution.waitFor(execution.ask(wait), true)
+      : execution.slot.during(execution.ask(wait), true)
   })
 
 const find = (id: string): Effect.Effect<Run, RunNotFound | StoreError, SystemDb> =>

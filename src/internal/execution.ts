@@ -5,12 +5,13 @@ import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Fiber from "effect/Fiber"
-import * as Random from "effect/Random"
 import { NonDeterminism, StoreError, type ValueTooLarge } from "../Errors.ts"
 import type { ClaimedRun, Lease, NewStepRecord, StepId, StepRecord, SystemDb } from "../SystemDb.ts"
+import { ask } from "./ask.ts"
 import { isBare } from "./identity.ts"
 import { Occurrences } from "./occurrences.ts"
 import { isSuccess } from "./outcome.ts"
+import { type Host, Slot } from "./slot.ts"
 import { Turns } from "./turns.ts"
 
 /**
@@ -20,16 +21,6 @@ import { Turns } from "./turns.ts"
 export type Ending = "Suspended" | "Cancelled" | "Lost" | "Released" | "TimedOut" | "Refused"
 
 const isFailure = (ending: Ending): boolean => ending === "TimedOut" || ending === "Refused"
-
-/** What an execution needs of the worker it runs on. */
-export interface Host {
-  /** A wait longer than this gives the run up until it is due. */
-  readonly suspendAfterMillis: number
-  /** Gives its slot to another run, while it only waits for long. */
-  readonly park: () => void
-  /** Stands in line for a slot, now granted or later; what is returned leaves the line. */
-  readonly stand: (granted: () => void) => () => void
-}
 
 /** An undo step, registered when the step it undoes succeeded. It is told why the run fails. */
 export interface Undo {
@@ -47,42 +38,6 @@ const label = (id: StepId): string => `${id.name}\0${id.key}\0${id.occurrence}`
 /** For a fiber that is about to be interrupted, wherever it is. */
 const stopped: Effect.Effect<never> = Effect.interruptible(Effect.never)
 
-const longestPauseMillis = 5_000
-
-/** How often an error that nobody understands is asked about again, over about five seconds. */
-const unclearTries = 6
-
-/**
- * Asks the store on behalf of a run. What passes is asked again for as long as it takes: it is no failure of the run. What may
- * or may not pass is asked again for a few seconds, so that a hiccup makes nothing run twice, and fails then, as does at once
- * what can never succeed.
- */
-export const ask = <A, E, R>(
-  call: Effect.Effect<A, E, R>,
-  options: { readonly longestPauseMillis?: number } = {}
-): Effect.Effect<A, E, R> => {
-  const longest = options.longestPauseMillis ?? longestPauseMillis
-  const again = (passing: number, unclear: number): Effect.Effect<A, E, R> =>
-    Effect.catch(call, (error): Effect.Effect<A, E, R> => {
-      if (!(error instanceof StoreError) || error.fate === "Fail") return Effect.fail(error)
-      const passes = error.fate === "AskAgain"
-      if (!passes && unclear === unclearTries) return Effect.fail(error)
-      const millis = passes ? 50 * 2 ** passing : 100 * 2 ** unclear
-      return Effect.andThen(
-        pause(Math.min(longest, millis)),
-        Effect.suspend(() => passes ? again(passing + 1, unclear) : again(passing, unclear + 1))
-      )
-    })
-  return again(0, 0)
-}
-
-/** Half of it at least, by a chance that is not the body's, so that those who were in each other's way do not meet again. */
-const pause = (millis: number): Effect.Effect<void> =>
-  Effect.flatMap(
-    Effect.provideService(Random.next, Random.Random, Random.Random.defaultValue()),
-    (fraction) => Effect.sleep(Math.ceil(millis * (1 + fraction) / 2))
-  )
-
 /** Looks at a replay past its deadline that make no progress before it is stopped where it stands. */
 const patientLooks = 50
 
@@ -91,6 +46,7 @@ export class Execution {
   readonly run: ClaimedRun["run"]
   readonly lease: Lease
   readonly host: Host
+  readonly slot: Slot
   readonly undo: Array<Undo> = []
   /** Whether the run has records of before the library's own names had a prefix: then it uses them without one. */
   readonly bareNames: boolean
@@ -114,30 +70,18 @@ export class Execution {
   #expired = false
   #settled = false
   #looks = 0
-  /** Operations under way that would be lost with the fiber; waits do not count. */
-  #inFlight = 0
   /** Writes under way of what has happened already, and who waits for their end. */
   #writing = 0
   #whenQuiet: Array<() => void> = []
   /** Writes that nobody but the engine may break off. */
   readonly #unbroken = new Set<Fiber.Fiber<unknown, unknown>>()
-  #waits = 0
-  #longWaits = 0
-  /** Asked: somebody stands in line to go on. */
-  #slot: "Held" | "Given" | "Asked"
-  #leaveLine: (() => void) | undefined = undefined
-  readonly #standing = new Set<() => void>()
-  #whenResting: Array<() => void> = []
-  #progressed = false
-  #closed = false
-
   /** `slot` says whether it has a slot already, or has to wait for one before its body begins. */
   constructor(db: SystemDb["Service"], claimed: ClaimedRun, lease: Lease, host: Host, slot: boolean) {
     this.db = db
     this.run = claimed.run
     this.lease = lease
     this.host = host
-    this.#slot = slot ? "Held" : "Given"
+    this.slot = new Slot(host, slot)
     this.#deadline = claimed.run.deadline
     const ofBody = claimed.steps.filter(({ kind }) => kind !== "Undo" && kind !== "Failure")
     this.#turns = new Turns(ofBody)
@@ -166,7 +110,7 @@ export class Execution {
 
   /** Whether nothing would be lost if the fiber were interrupted now. */
   get idle(): boolean {
-    return this.#inFlight === 0 && this.#waits > 0
+    return this.slot.idle
   }
 
   /** Whether the user's code has come to its end here, so that only the store is left to be told. */
@@ -193,10 +137,7 @@ export class Execution {
     this.body?.interruptUnsafe()
     if (isFailure(reason)) return
     for (const write of this.#unbroken) write.interruptUnsafe()
-    // Whoever stands in line for a slot goes on without one, to its end.
-    for (const go of this.#standing) go()
-    this.#standing.clear()
-    this.#rest()
+    this.slot.doWithout()
   }
 
   /** Whether the body was stopped, and not by a failure. */
@@ -228,10 +169,7 @@ export class Execution {
 
   /** Says that the execution is over; true when its slot is not its own any more. */
   close(): boolean {
-    this.#closed = true
-    this.#leaveLine?.()
-    this.#rest()
-    return this.#slot !== "Held"
+    return this.slot.close()
   }
 
   /** The identity of the next use of this name; a defect when its order cannot be relied on. */
@@ -358,18 +296,16 @@ export class Execution {
           "recorded; use Step.transaction, or move it out"
         return Effect.die(this.#refuse(id.name, reason))
       }
-      if (this.#slot !== "Held" && !this.#closed && !this.stopped) {
-        return Effect.andThen(restore(this.slotted), Effect.suspend(() => this.perform(fiber, id, live)))
+      if (!this.slot.ready) {
+        return Effect.andThen(restore(this.slot.taken), Effect.suspend(() => this.perform(fiber, id, live)))
       }
-      this.#inFlight++
+      this.slot.enter()
       this.#occurrences.enter(fiber, id)
-      this.#balance()
       return Effect.ensuring(
         restore(this.besides(fiber, live)),
         Effect.sync(() => {
-          this.#inFlight--
+          this.slot.leave()
           this.#occurrences.leave(id)
-          this.#balance()
         })
       )
     })
@@ -384,10 +320,7 @@ export class Execution {
       if (this.outlived(fiber)) return Effect.interrupt
       return Effect.tap(
         this.holding(this.unbroken(this.#fenced(this.db.recordStep(this.lease, step)))),
-        Effect.sync(() => {
-          this.#progressed = true
-          this.#rest()
-        })
+        Effect.sync(() => this.slot.progressed())
       )
     }))
   }
@@ -513,84 +446,9 @@ export class Execution {
       // A run that is given up has nobody to watch its deadline, so it wakes for that too.
       const until = Math.min(wakeAt, this.#deadline ?? wakeAt)
       const long = until - now > this.host.suspendAfterMillis
-      const alone = fiber === this.body && this.#inFlight === 0 && this.#waits === 0
-      return long && alone ? this.suspend(until) : this.waitFor(Effect.sleep(remaining), long)
+      const alone = fiber === this.body && this.slot.unused
+      return long && alone ? this.suspend(until) : this.slot.during(Effect.sleep(remaining), long)
     })
-  }
-
-  /** A wait that costs nothing to interrupt. */
-  waitFor<A, E, R>(wait: Effect.Effect<A, E, R>, long: boolean): Effect.Effect<A, E, R> {
-    return Effect.uninterruptibleMask((restore) => {
-      this.#waits++
-      if (long) this.#longWaits++
-      this.#balance()
-      // Whatever comes next needs the slot, also when the wait was interrupted, as the loser of a race.
-      return Effect.flatMap(Effect.exit(restore(wait)), (exit) =>
-        Effect.andThen(
-          this.slotted,
-          Effect.suspend(() => {
-            this.#waits--
-            if (long) this.#longWaits--
-            this.#balance()
-            return exit
-          })
-        ))
-    })
-  }
-
-  /** Gives the run's slot away while long waits are all it does. */
-  #balance(): void {
-    if (this.idle) this.#rest()
-    const park = this.#longWaits > 0 && this.#longWaits === this.#waits && this.#inFlight === 0
-    if (!park || this.#slot !== "Held" || this.#closed) return
-    this.#slot = "Given"
-    this.host.park()
-  }
-
-  /** Waits for a slot, in line with others, unless it has one or has been ended. */
-  readonly slotted: Effect.Effect<void> = Effect.suspend(() => {
-    if (this.#slot === "Held" || this.#closed || this.stopped) return Effect.void
-    return Effect.onInterrupt(
-      Effect.callback<void>((resume) => {
-        const go = () => resume(Effect.void)
-        this.#standing.add(go)
-        if (this.#slot === "Given") this.#ask()
-        return Effect.sync(() => {
-          this.#standing.delete(go)
-          if (this.#standing.size > 0 || this.#slot !== "Asked") return
-          this.#leaveLine?.()
-          this.#leaveLine = undefined
-          this.#slot = "Given"
-        })
-      }),
-      () => Effect.sync(() => this.#balance())
-    )
-  })
-
-  #ask(): void {
-    this.#slot = "Asked"
-    const leave = this.host.stand(() => {
-      this.#slot = "Held"
-      this.#leaveLine = undefined
-      for (const go of this.#standing) go()
-      this.#standing.clear()
-    })
-    // Granted at once, there is no line to leave.
-    if (this.#slot === "Asked") this.#leaveLine = leave
-  }
-
-  /** Waits until the run only waits, has recorded something new, or is over here. */
-  readonly resting: Effect.Effect<void> = Effect.callback<void>((resume) => {
-    if (this.idle || this.#progressed || this.#closed) return resume(Effect.void)
-    const go = () => resume(Effect.void)
-    this.#whenResting.push(go)
-    return Effect.sync(() => {
-      this.#whenResting = this.#whenResting.filter((other) => other !== go)
-    })
-  })
-
-  #rest(): void {
-    for (const go of this.#whenResting.splice(0)) go()
   }
 }
 

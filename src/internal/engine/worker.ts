@@ -12,11 +12,13 @@ import * as EffectSchedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
 import { LeaseLost, StoreError, ValueTooLarge } from "../../Errors.ts"
 import type { ClaimedRun, Lease, Run, SystemDb } from "../../SystemDb.ts"
+import { ask } from "../ask.ts"
 import { failUnstorable } from "../body.ts"
-import { ask, Execution, type Host } from "../execution.ts"
+import { Execution } from "../execution.ts"
 import * as Outcome from "../outcome.ts"
 import type { Body, End, LocalRun, Reservation } from "../registry.ts"
 import { pauseUnreadable } from "../schedule/unreadable.ts"
+import type { Host } from "../slot.ts"
 import { leasesLost, runsEnded, runsHandedBack } from "../telemetry.ts"
 import type { Settings } from "./options.ts"
 import { Slots } from "./slots.ts"
@@ -198,7 +200,7 @@ export class Worker {
 
   /** Waits until this run is over here, or only waits, or has come further than before. */
   rested(runId: string): Effect.Effect<void> {
-    return Effect.suspend(() => this.#active.get(runId)?.execution.resting ?? Effect.void)
+    return Effect.suspend(() => this.#active.get(runId)?.execution.slot.resting ?? Effect.void)
   }
 
   /** Whether the run is executed here under this epoch. */
@@ -370,7 +372,7 @@ export class Worker {
   /** The body to its end, and the end to the store; undefined when there was nothing to write, or it cannot be written now. */
   #toEnd(execution: Execution, body: Body): Effect.Effect<Ended> {
     const begun = Effect.andThen(
-      execution.slotted,
+      execution.slot.taken,
       Effect.suspend(() => execution.stopped ? Effect.interrupt : body.execute(execution))
     )
     const ended = Effect.catchCauseIf(

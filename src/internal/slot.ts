@@ -1,0 +1,161 @@
+/**
+ * The slot of one execution on its worker: given to another run while all it does is wait for long, and taken back, in line with
+ * others, before anything goes on.
+ */
+import * as Effect from "effect/Effect"
+
+/** What an execution needs of the worker it runs on. */
+export interface Host {
+  /** A wait longer than this gives the run up until it is due. */
+  readonly suspendAfterMillis: number
+  /** Gives its slot to another run, while it only waits for long. */
+  readonly park: () => void
+  /** Stands in line for a slot, now granted or later; what is returned leaves the line. */
+  readonly stand: (granted: () => void) => () => void
+}
+
+export class Slot {
+  readonly #host: Host
+  /** Asked: somebody stands in line to go on. */
+  #state: "Held" | "Given" | "Asked"
+  #leaveLine: (() => void) | undefined = undefined
+  readonly #standing = new Set<() => void>()
+  /** Operations under way that would be lost with the fiber; waits do not count. */
+  #inFlight = 0
+  #waits = 0
+  #longWaits = 0
+  #whenResting: Array<() => void> = []
+  #progressed = false
+  /** Set when the execution goes on to its end without one, whatever it holds. */
+  #dispensed = false
+  #closed = false
+
+  constructor(host: Host, held: boolean) {
+    this.#host = host
+    this.#state = held ? "Held" : "Given"
+  }
+
+  /** Whether nothing would be lost if the execution were interrupted now. */
+  get idle(): boolean {
+    return this.#inFlight === 0 && this.#waits > 0
+  }
+
+  /** Whether nothing is under way, and nothing waits. */
+  get unused(): boolean {
+    return this.#inFlight === 0 && this.#waits === 0
+  }
+
+  /** Whether something may go on now. */
+  get ready(): boolean {
+    return this.#state === "Held" || this.#dispensed || this.#closed
+  }
+
+  /** Something begins that needs the slot. */
+  enter(): void {
+    this.#inFlight++
+    this.#balance()
+  }
+
+  leave(): void {
+    this.#inFlight--
+    this.#balance()
+  }
+
+  /** Something new of the run is durable. */
+  progressed(): void {
+    this.#progressed = true
+    this.#rest()
+  }
+
+  /** Lets whoever stands in line go on without a slot: the execution was ended. */
+  doWithout(): void {
+    this.#dispensed = true
+    this.#admit()
+    this.#rest()
+  }
+
+  /** The execution is over; true when its slot is not its own any more. */
+  close(): boolean {
+    this.#closed = true
+    this.#leaveLine?.()
+    this.#rest()
+    return this.#state !== "Held"
+  }
+
+  /** A wait that costs nothing to interrupt. Whatever comes next needs the slot, also when the wait lost a race. */
+  during<A, E, R>(wait: Effect.Effect<A, E, R>, long: boolean): Effect.Effect<A, E, R> {
+    return Effect.uninterruptibleMask((restore) => {
+      this.#waits++
+      if (long) this.#longWaits++
+      this.#balance()
+      return Effect.flatMap(Effect.exit(restore(wait)), (exit) =>
+        Effect.andThen(
+          this.taken,
+          Effect.suspend(() => {
+            this.#waits--
+            if (long) this.#longWaits--
+            this.#balance()
+            return exit
+          })
+        ))
+    })
+  }
+
+  /** Waits for a slot, in line with others, unless it has one or needs none any more. */
+  readonly taken: Effect.Effect<void> = Effect.suspend(() =>
+    this.ready ? Effect.void : Effect.onInterrupt(
+      Effect.callback<void>((resume) => {
+        const go = () => resume(Effect.void)
+        this.#standing.add(go)
+        if (this.#state === "Given") this.#ask()
+        return Effect.sync(() => {
+          this.#standing.delete(go)
+          if (this.#standing.size > 0 || this.#state !== "Asked") return
+          this.#leaveLine?.()
+          this.#leaveLine = undefined
+          this.#state = "Given"
+        })
+      }),
+      () => Effect.sync(() => this.#balance())
+    )
+  )
+
+  /** Waits until the run only waits, has recorded something new, or is over here. */
+  readonly resting: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    if (this.idle || this.#progressed || this.#dispensed || this.#closed) return resume(Effect.void)
+    const go = () => resume(Effect.void)
+    this.#whenResting.push(go)
+    return Effect.sync(() => {
+      this.#whenResting = this.#whenResting.filter((other) => other !== go)
+    })
+  })
+
+  /** Gives the slot away while long waits are all there is. */
+  #balance(): void {
+    if (this.idle) this.#rest()
+    const park = this.#longWaits > 0 && this.#longWaits === this.#waits && this.#inFlight === 0
+    if (!park || this.#state !== "Held" || this.#closed) return
+    this.#state = "Given"
+    this.#host.park()
+  }
+
+  #ask(): void {
+    this.#state = "Asked"
+    const leave = this.#host.stand(() => {
+      this.#state = "Held"
+      this.#leaveLine = undefined
+      this.#admit()
+    })
+    // Granted at once, there is no line to leave.
+    if (this.#state === "Asked") this.#leaveLine = leave
+  }
+
+  #admit(): void {
+    for (const go of this.#standing) go()
+    this.#standing.clear()
+  }
+
+  #rest(): void {
+    for (const go of this.#whenResting.splice(0)) go()
+  }
+}
