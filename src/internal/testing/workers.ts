@@ -76,7 +76,9 @@ const reachedBy = (node: Node, db: Store, recorded: Recorded): Store => {
     Effect.suspend(() => node.alive ? call : Effect.never)
   const guarded = Object.entries(db).map(([method, call]: [string, unknown]) => [
     method,
-    typeof call === "function"
+    method === "joined"
+      ? call
+      : typeof call === "function"
       ? (...args: ReadonlyArray<unknown>) => guard((call as Method)(...args))
       : method === "now"
       ? guard(db.now)
