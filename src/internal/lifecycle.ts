@@ -10,7 +10,7 @@
  *     │  └───────────────┤  │
  *     │    recover       ├──┴─ suspend ─▶ Suspended
  *     └──────────────────┤
- *                        └──── recover, attempts used up ─▶ Dead
+ *                        └──── recover, died alone ─▶ Dead
  *
  *  cancel: Enqueued, Running, Suspended ─▶ Cancelled
  * ```
