@@ -141,8 +141,22 @@ const ScheduleCommand = Schema.Union([
 ])
 export type ScheduleCommand = typeof ScheduleCommand.Type
 
+const HostileCommand = Schema.Union([
+  Schema.TaggedStruct("HoldRun", { run: upTo(6) }),
+  Schema.TaggedStruct("HoldSchedule", { schedule }),
+  Schema.TaggedStruct("LetGo", {}),
+  /** The next command's writes are made, and their answers do not arrive; or they are not made. */
+  Schema.TaggedStruct("Fault", { lost: Schema.Boolean, method: upTo(7) })
+])
+export type HostileCommand = typeof HostileCommand.Type
+
+const isHostile = Schema.is(HostileCommand)
+export const isHostileCommand = (command: Command): command is HostileCommand => isHostile(command)
+
 const Command = Schema.Union([
   Schema.TaggedStruct("Advance", { halfSeconds }),
+  HostileCommand,
+  HostileCommand,
   Start,
   Claim,
   RecordSteps,

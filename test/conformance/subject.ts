@@ -65,6 +65,11 @@ export class Subject {
       { runId: this.name("r0"), worker: this.#worker(0), epoch: 1 }
   }
 
+  /** One of the runs that were started, or whose lease is known. */
+  runId(number: number): string {
+    return number < 5 ? this.name(`r${number}`) : this.#lease(number).runId
+  }
+
   /** Remembers the leases of runs that a worker was given. */
   owned(runs: ReadonlyArray<Pick<Run, "id" | "owner" | "epoch">>): void {
     for (const { epoch, id, owner } of runs) {
@@ -169,8 +174,7 @@ export class Subject {
       case "Suspend":
         return Effect.flatMap(db.now, (now) => db.suspend(this.#lease(command.lease), now + command.halfSeconds * half))
       case "Cancel": {
-        const runId = command.run < 5 ? this.name(`r${command.run}`) : this.#lease(command.run).runId
-        return db.cancel(runId, command.reason ? "why" : null)
+        return db.cancel(this.runId(command.run), command.reason ? "why" : null)
       }
       case "Release":
         return db.release(command.leases.map((lease) => this.#lease(lease)))

@@ -52,6 +52,11 @@ export class Faults {
     return this.#planned.length
   }
 
+  /** Calls off what has not happened yet. */
+  forget(): void {
+    this.#planned.length = 0
+  }
+
   readonly intercept = <A, E, R>(method: Method, call: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
     Effect.suspend(() => {
       const due = this.#planned.find((planned) => planned.method === method && --planned.left === 0)

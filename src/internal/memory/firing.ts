@@ -1,4 +1,5 @@
 /** Firing: recording what was decided, and turning ticks into runs. */
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import { ScheduleNotFound } from "../../Errors.ts"
 import type {
@@ -177,14 +178,14 @@ const fire = (state: State, firings: ReadonlyArray<Firing>, known: boolean, now:
 }
 
 /** Whether nobody holds a run that these firings would cancel or settle. */
-const free = (state: State, firings: ReadonlyArray<Firing>): boolean =>
+const free = (state: State, firings: ReadonlyArray<Firing>, now: number): boolean =>
   !firings.some((firing) => {
     const touched = [
       ...firing.cancels.filter(({ runId }) => state.live.has(runId)).map(({ runId }) => runId),
       ...firing.settled.filter((runId) => state.settling.has(runId))
     ].filter((runId) => state.locks.run(runId))
     const schedule = state.schedules.get(firing.name)
-    return touched.length > 0 && schedule !== undefined && !state.locks.schedule(firing.name) &&
+    return touched.length > 0 && firing.at <= now && schedule !== undefined && !state.locks.schedule(firing.name) &&
       stands(due(state, schedule), firing)
   })
 
@@ -202,12 +203,14 @@ export const make = (state: State): Methods => ({
 
   fire: (firings, freezeTurn) => {
     const known = () => (state.controls.get(freezeKey)?.turn ?? null) === freezeTurn
-    return state.locks.until(
-      () => !known() || free(state, firings),
-      atomic((now) => {
-        const fired = fire(state, firings, known(), now)
-        return Effect.succeed({ now, freeze: state.controls.get(freezeKey) ?? null, fired })
-      })
+    return Clock.clockWith((clock) =>
+      state.locks.until(
+        () => !known() || free(state, firings, clock.currentTimeMillisUnsafe()),
+        atomic((now) => {
+          const fired = fire(state, firings, known(), now)
+          return Effect.succeed({ now, freeze: state.controls.get(freezeKey) ?? null, fired })
+        })
+      )
     )
   },
 

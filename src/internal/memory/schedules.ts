@@ -29,6 +29,17 @@ const stands = (state: State, { controls, schedules }: ScheduleChange): boolean 
   schedules.every(({ name, turn }) => (state.schedules.get(name)?.turn ?? null) === turn) &&
   controls.every(({ key, turn }) => (state.controls.get(key)?.turn ?? null) === turn)
 
+/** Whether no row is held that it would lock: one after the other by name, up to the first that does not stand. */
+const free = (state: State, { id, schedules }: ScheduleChange): boolean => {
+  if (state.changes.has(id)) return true
+  for (const { name, turn } of [...schedules].sort((a, b) => byCodePoint(a.name, b.name))) {
+    const standing = state.schedules.get(name)
+    if (standing !== undefined && state.locks.schedule(name)) return false
+    if ((standing?.turn ?? null) !== turn) return true
+  }
+  return true
+}
+
 const write = (state: State, change: ScheduleChange, now: number): void => {
   for (const { content, name } of change.schedules) {
     const before = state.schedules.get(name)
@@ -87,9 +98,7 @@ export const make = (state: State): Methods => ({
 
   changeSchedules: (change) =>
     state.locks.inTurn(
-      () =>
-        state.changes.has(change.id) ||
-        !change.schedules.some(({ name }) => state.schedules.has(name) && state.locks.schedule(name)),
+      () => free(state, change),
       atomic((now) => {
         if (state.changes.has(change.id)) return Effect.succeed(true)
         if (!stands(state, change)) return Effect.succeed(false)
