@@ -12,6 +12,7 @@ import { commands } from "./conformance/commands.ts"
 import { minute, noOptions, t0, virtual } from "./conformance/fixture.ts"
 import { Course } from "./conformance/model.ts"
 import { freshDatabase } from "./support/postgres.ts"
+import type { Stranger } from "./support/stranger.ts"
 
 const rounds = 5
 const sessions = 6
@@ -100,6 +101,9 @@ it.live(
   120_000
 )
 
+/** Here the sessions are strangers enough to each other. */
+const nobody: Stranger = { hold: () => Effect.succeed(false), letGo: Effect.void, waiting: Effect.succeed(0) }
+
 it.live(
   "processes that do everything at once on the same runs and schedules never block each other for good",
   () =>
@@ -112,7 +116,7 @@ it.live(
       let answers = 0
       const course = (store: typeof stores[number]) =>
         Effect.gen(function*() {
-          const course = new Course(yield* SystemDb, "shared-")
+          const course = new Course({ db: yield* SystemDb, stranger: nobody }, "shared-")
           yield* Effect.exit(course.begin)
           for (const sequence of yield* Arbitrary.sampleEffect(commands, { count: sequences })) {
             for (const command of sequence) {

@@ -233,6 +233,10 @@ const longerThanNothing = (field: string) => (input: Duration.Input): Result.Res
     (millis) => millis > 0 ? Result.succeed(millis) : invalid(field, "must be longer than nothing")
   )
 
+/** An infinite one is none, which differs from one that is not given: that is the workflow's. */
+const timeout = (input: Duration.Input): Result.Result<number, InvalidInput> =>
+  Result.map(bound(longerThanNothing("timeout"))(input), (millis) => millis ?? longestMillis)
+
 const instant = (field: string) => (input: DateTime.DateTime.Input): Result.Result<number, InvalidInput> =>
   toMillis(field, input)
 
@@ -313,7 +317,7 @@ export const fromOptions = (options: PolicyOptions): Result.Result<Policies, Inv
       from: optional(options.from, instant("from")),
       until: optional(options.until, instant("until")),
       maxRuns: optional(options.maxRuns, positive("maxRuns")),
-      timeoutMillis: bound(longerThanNothing("timeout"))(options.timeout),
+      timeoutMillis: optional(options.timeout, timeout),
       pauseAfterFailures: optional(options.pauseAfterFailures, positive("pauseAfterFailures")),
       onFailure: optional(options.onFailure, hook("onFailure")),
       onMissed: optional(options.onMissed, hook("onMissed")),
