@@ -20,6 +20,7 @@ import type { InvalidInput, SchemaTooNew, StoreError } from "./Errors.ts"
 import { patiently } from "./internal/postgres/database.ts"
 import { answered, within } from "./internal/postgres/deadline.ts"
 import { bootError } from "./internal/postgres/errors.ts"
+import { defaultSchema, tables } from "./internal/postgres/names.ts"
 import * as Pooler from "./internal/postgres/pooler.ts"
 import { ofPool, sinceVersion17 } from "./internal/postgres/settings.ts"
 import * as Store from "./internal/postgres/store.ts"
@@ -105,13 +106,19 @@ const make = (sql: PgClient.PgClient, options: StoreOptions, pooled: boolean) =>
     pooled
   })
 
-/** With `listen: false` nobody looks: it is known that nothing may be kept. */
-const look = (config: PgConnection.Config, options: StoreOptions): Effect.Effect<Pooler.Found, StoreError> =>
-  options.listen === false
-    ? Effect.succeed({ way: "transaction", version: 0 })
-    : patiently(Effect.mapError(Pooler.look(config), bootError("connect")), retryFor(options)).pipe(
-      Effect.tap(({ way }) => way === "transaction" ? Effect.logWarning(Pooler.warning) : Effect.void)
-    )
+/** With `listen: false` nobody looks: it is known that nothing may be kept. What the options get wrong needs no server. */
+const look = (
+  config: PgConnection.Config,
+  options: StoreOptions
+): Effect.Effect<Pooler.Found, StoreError | InvalidInput> => {
+  const found = patiently(Effect.mapError(Pooler.look(config), bootError("connect")), retryFor(options)).pipe(
+    Effect.tap(({ way }) => way === "transaction" ? Effect.logWarning(Pooler.warning) : Effect.void)
+  )
+  return Effect.andThen(
+    tables(options.schema ?? defaultSchema),
+    options.listen === false ? Effect.succeed<Pooler.Found>({ way: "transaction", version: 0 }) : found
+  )
+}
 
 const warnOfReadOnly = Effect.fnUntraced(function*(sql: PgClient.PgClient) {
   const asked = sql.unsafe<{ readonly on: boolean }>(
@@ -171,8 +178,7 @@ const client = (options: Options, found: Pooler.Found) =>
  * @example
  * ```ts
  * import * as Postgres from "effect-durable/Postgres"
- * import type * as PgConnection from "@effect/sql-pg/PgConnection"
-import * as Config from "effect/Config"
+ * import * as Config from "effect/Config"
  *
  * const Store = Postgres.layerConfig({ url: Config.Redacted("DATABASE_URL") })
  * ```
