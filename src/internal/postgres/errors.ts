@@ -11,7 +11,11 @@ interface ServerError {
 
 const serverError = ({ reason }: SqlError): ServerError => (reason.cause ?? {}) as ServerError
 
-export const codeOf = (error: SqlError): string | undefined => serverError(error).code
+/** What the server calls it. Errors of the socket have codes too, and no severity. */
+export const codeOf = (error: SqlError): string | undefined => {
+  const { code, severity } = serverError(error)
+  return severity === undefined ? undefined : code
+}
 
 // ── the classification ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -32,7 +36,8 @@ const unstorable = /^(22|54)/
 const unclear = /^(53|58|F0|XX|42501)/
 
 const passes = (error: SqlError): boolean => {
-  const { code = "", routine = "" } = serverError(error)
+  const { routine = "" } = serverError(error)
+  const code = codeOf(error) ?? ""
   // It had been connected before, so whatever keeps it from connecting now may pass.
   if (error.reason._tag === "ConnectionError" || error.reason.operation === "connect") return true
   if (passing.test(code) || (code === "0A000" && passingRoutines.has(routine))) return true
