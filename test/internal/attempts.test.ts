@@ -46,6 +46,7 @@ const continued = <E>(
   Effect.gen(function*() {
     const written: Array<Pick<NewStepRecord, "attempts" | "errors" | "outcome" | "wakeAt">> = []
     const db = {
+      joined: () => false,
       recordStep: (_lease: unknown, { attempts, errors, outcome, wakeAt }: NewStepRecord) =>
         Effect.sync(() => void written.push({ attempts, errors, outcome, wakeAt }))
     } as unknown as SystemDb["Service"]

@@ -10,7 +10,7 @@ const claimable = (run: string) => `${run}.status in (${literals(Lifecycle.from.
 const waiting = (workflow: string) => `status in (${literals(Lifecycle.from.claim)}) and workflow = ${workflow}`
 
 /** Waits, and is no suspect of too many deaths. */
-const innocent = (workflow: string) => `${waiting(workflow)} and deaths < $5::int`
+const innocent = (workflow: string) => `${waiting(workflow)} and deaths < greatest($5::int, 1)`
 
 /** Waits, and is one, as an index of its own has those that lost an owner. */
 const suspect = (workflow: string) => `${waiting(workflow)} and deaths > 0 and deaths >= $5::int`

@@ -55,7 +55,7 @@ layer(database, { excludeTestServices: true, timeout: "1 minute" })("pages read"
   it.effect("a claim of workflows that have nothing to do reads nothing of what waits for others", () =>
     Effect.gen(function*() {
       const { claim } = runStatements(yield* tables("effect_durable"))
-      const read = yield* pages(claim, [instant(null), texts(["w1", "w2", "none"]), 500, "me"])
+      const read = yield* pages(claim, [instant(null), texts(["w1", "w2", "none"]), 500, "me", 20])
       assert.isBelow(read, 100)
     }))
 
