@@ -44,6 +44,7 @@ export const statements = (t: Tables) => ({
    * nothing is read of what waits for others: the first rows of each are put in order and locked until there are enough. Only
    * when others hold so many of these that there are not, each stretch is gone on with; then some may be locked in vain.
    *
+   * One look-up for each row: OFFSET 0 keeps the planner from turning the join around, and the rows in their order.
    * Materialized: planned otherwise, the limited query could be run more than once. The order is the outer one's: an update
    * promises none. The answer has at least one row, for `nextWake`; its run is null when nothing was claimed.
    */
@@ -56,9 +57,11 @@ export const statements = (t: Tables) => ({
           select id, wake_at from ${t.runs} where ${innocent("f.name")} and wake_at <= (select now from clock)
           order by wake_at, id limit $3::int) w
         order by w.wake_at, w.id) w
-      join ${t.runs} r on r.id = w.id
-      where ${claimable("r")} and r.wake_at <= (select now from clock)
-      order by w.wake_at, w.id limit $3::int for no key update of r skip locked),
+      cross join lateral (
+        select r.id, r.wake_at from ${t.runs} r
+        where r.id = w.id and ${claimable("r")} and r.wake_at <= (select now from clock)
+        offset 0 for no key update skip locked) r
+      limit $3::int),
     more as materialized (
       select w.id, w.wake_at from flows f cross join lateral (
         select id, wake_at from ${t.runs} where ${innocent("f.name")} and wake_at <= (select now from clock)
