@@ -418,12 +418,14 @@ export class Planner {
   }
 
   /** Until nothing is left of it: in which order rows go is up to the store. */
+  /** Until nothing is left of any of the schedules there are by now, which a store may count some hundred at a time. */
   #prune(request: Parameters<Subject["db"]["prune"]>[0]) {
     return Effect.gen({ self: this }, function*() {
       const sum = { runs: 0, entries: 0 }
-      while (true) {
+      for (let idle = 0;;) {
         const { entries, runs } = yield* this.#of.db.prune(request)
-        if (runs + entries === 0) return sum
+        idle = runs + entries === 0 ? idle + 1 : 0
+        if (idle === 10) return sum
         sum.runs += runs
         sum.entries += entries
       }
