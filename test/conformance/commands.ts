@@ -142,7 +142,6 @@ const ScheduleCommand = Schema.Union([
 export type ScheduleCommand = typeof ScheduleCommand.Type
 
 const HostileCommand = Schema.Union([
-  Schema.TaggedStruct("HoldRun", { run: upTo(6) }),
   Schema.TaggedStruct("HoldSchedule", { schedule }),
   Schema.TaggedStruct("LetGo", {}),
   /** The next command's writes are made, and their answers do not arrive; or they are not made. */

@@ -108,8 +108,6 @@ export class Course {
 
   #attack(command: HostileCommand): Effect.Effect<unknown> {
     switch (command._tag) {
-      case "HoldRun":
-        return this.#stranger.hold({ of: "run", key: this.#subject.runId(command.run) })
       case "HoldSchedule":
         return this.#stranger.hold({ of: "schedule", key: this.#subject.name(`s${command.schedule}`) })
       case "LetGo":

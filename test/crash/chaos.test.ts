@@ -297,6 +297,8 @@ describe("Chaos", () => {
 
           // Whoever stops leaves nothing behind on the server.
           yield* Effect.forEach(processes, ({ child }) => signal(child, "SIGTERM"), { concurrency: "unbounded" })
+          // What had fallen silent is known to be over by nobody else.
+          yield* Effect.forEach(processes, ({ way }) => way.cut)
           const leaks = insist(sql<{ n: number }>`select
             (select count(*)::int from pg_stat_activity where datname = current_database()
               and application_name <> 'onlooker')

@@ -148,20 +148,16 @@ const release = (state: State): Store["release"] => (leases) => {
   )
 }
 
-const reconcile = (state: State): Store["reconcile"] => ({ held, worker }) => {
-  const leases = held.map(({ epoch, runId }) => ({ runId, worker, epoch }))
-  const forgotten = () =>
-    state.running((owner) => owner === worker)
+/** A run that somebody holds is left for the next comparison. */
+const reconcile = (state: State): Store["reconcile"] => ({ held, worker }) =>
+  atomic((now) => {
+    const leases = held.map(({ epoch, runId }) => ({ runId, worker, epoch }))
+    const forgotten = state.running((owner) => owner === worker)
       .filter((run) => !leases.some((lease) => lease.runId === run.id && holds(run, lease)))
-  return state.locks.until(
-    () => !anyLocked(state, forgotten()),
-    atomic((now) => {
-      const lost = leases.filter((lease) => leased(state, lease) === undefined).map(({ runId }) => runId)
-      handBack(state, forgotten(), now)
-      return Effect.succeed(lost)
-    })
-  )
-}
+    const lost = leases.filter((lease) => leased(state, lease) === undefined).map(({ runId }) => runId)
+    handBack(state, forgotten.filter(({ id }) => !state.locks.run(id)), now)
+    return Effect.succeed(lost)
+  })
 
 export const make = (state: State): Methods => ({
   recordStep: recordStep(state),

@@ -1,5 +1,4 @@
 /** Workers: their registration, their pulse, and what happens to the runs of dead ones. */
-import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { Pulse, Run, SystemDb } from "../../SystemDb.ts"
@@ -11,29 +10,13 @@ type Methods = Pick<Store, "registerWorker" | "pulse">
 
 const suffix = Effect.map(Random.next, (fraction) => Math.floor(fraction * 2 ** 48).toString(16).padStart(12, "0"))
 
-/** Whoever cannot say goodbye in this time, because somebody holds a run, is found dead by others. Real time, as in other stores. */
-const farewell = "3 seconds"
-
-const deregister = (state: State, id: string) => {
-  const owned = () => state.running((owner) => owner === id)
-  return Clock.clockWith((clock) => {
-    const goodbye = state.locks.until(
-      () => !owned().some((run) => state.locks.run(run.id)),
-      Effect.provideService(retire(state, id), Clock.Clock, clock)
-    )
-    return Effect.interruptible(goodbye).pipe(
-      Effect.timeoutOrElse({ duration: farewell, orElse: () => Effect.sync(() => crash(state, id)) }),
-      Effect.provideService(Clock.Clock, Clock.Clock.defaultValue())
-    )
-  })
-}
-
-const retire = (state: State, id: string) =>
+/** A run that somebody holds is left for a pulse to find. */
+const deregister = (state: State, id: string) =>
   atomic((now) => {
     // One that crashed hands nothing back: its runs wait until it is found dead.
     if (state.workers.get(id)?.locked === false) return Effect.void
     state.workers.delete(id)
-    handBack(state, state.running((owner) => owner === id), now)
+    handBack(state, state.running((owner) => owner === id).filter((run) => !state.locks.run(run.id)), now)
     return Effect.void
   })
 

@@ -98,13 +98,13 @@ export const statements = (t: Tables) => {
       written as materialized (select * from ${written.table(writtenFirst, "i")}),
       controls as materialized (select * from ${controls.table(controlsFirst, "i")}),
       named as materialized (select name, turn from gone union all select name, turn from written),
+      known as materialized (select exists (select from ${t.audits} where change = $2::text) as made),
       standing as materialized (
-        select i.turn::bigint as expected, s.turn from (select * from named order by name) i left join lateral (
+        select i.turn::bigint as expected, s.turn from (select * from named where not (select made from known) order by name) i left join lateral (
           select s.turn from ${t.schedules} s where s.name = i.name offset 0 for update of s) s on true
         union all
-        select i.turn::bigint, c.turn from (select * from controls order by key) i left join lateral (
+        select i.turn::bigint, c.turn from (select * from controls where not (select made from known) order by key) i left join lateral (
           select c.turn from ${t.controls} c where c.key = i.key offset 0 for update of c) c on true),
-      known as materialized (select exists (select from ${t.audits} where change = $2::text) as made),
       holds as materialized (
         select from known where not made
           and not exists (select from standing where turn is distinct from expected)),
