@@ -61,7 +61,7 @@ const floors: ReadonlyArray<Floor> = [
       ["src/internal/{ask,identity,occurrences,slot,turns}.ts"],
       ["src/internal/execution.ts"],
       ["src/internal/{attempts,registry,undo}.ts"],
-      ["src/internal/{body,steps}.ts"],
+      ["src/internal/{begin,body,steps}.ts"],
       ["src/Run.ts"],
       ["src/{Workflow,Step}.ts", "src/internal/schedule/**"],
       ["src/Schedule.ts"],

@@ -10,7 +10,6 @@
  *
  * @since 0.1.0
  */
-import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
 import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
@@ -23,6 +22,7 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { InvalidInput, type RunConflict, type StoreError, type ValueTooLarge } from "./Errors.ts"
+import { begin } from "./internal/begin.ts"
 import * as Body from "./internal/body.ts"
 import * as Codec from "./internal/codec.ts"
 import * as Durations from "./internal/durations.ts"
@@ -34,7 +34,7 @@ import * as Outcome from "./internal/outcome.ts"
 import { Registry } from "./internal/registry.ts"
 import * as uuids from "./internal/uuid.ts"
 import * as Run from "./Run.ts"
-import { type NewRun, type StepRecord, SystemDb } from "./SystemDb.ts"
+import { type ClaimedRun, type NewRun, type Started, type StepRecord, SystemDb } from "./SystemDb.ts"
 
 export {
   /**
@@ -157,55 +157,33 @@ const currentExecution = (fiber: Fiber.Fiber<unknown, unknown>): Execution | und
     ? undefined
     : Context.getOrUndefined(fiber.context as Context.Context<CurrentRun>, CurrentRun)
 
-/**
- * Writes the run and, when this process has a free slot for it, executes it here at once. Interruptible only while the store is
- * asked, and then nobody knows whether the run exists: if it does, it is handed to any worker. From the answer on nothing comes
- * in between: a run owned by this worker must not be forgotten.
- */
-const begin = (db: SystemDb["Service"], run: Omit<NewRun, "owner">) =>
-  Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
-    const registry = Option.getOrUndefined(yield* Effect.serviceOption(Registry))
-    const reservation = run.delayMillis === null ? registry?.reserve(run.workflow, run.id) : undefined
-    const started = yield* Effect.onError(
-      restore(db.start({ ...run, owner: reservation?.worker ?? null })),
-      (cause) =>
-        Effect.sync(() => {
-          const refused = Cause.findErrorOption(cause)
-          if (Option.isSome(refused) && refused.value._tag !== "StoreError") reservation?.free()
-          else reservation?.abandon()
-        })
-    )
-    if (reservation === undefined) return
-    if (started.status !== "Running" || started.owner !== reservation.worker) return reservation.free()
-    // It existed, under this worker: a claim of it is on its way here, or the first answer to this insert was lost.
-    if (!started.created) return reservation.abandon()
-    const now = yield* Clock.currentTimeMillis
-    reservation.submit({
-      run: {
-        ...run,
-        status: "Running",
-        outcome: null,
-        owner: started.owner,
-        epoch: started.epoch,
-        attempt: 1,
-        deaths: 0,
-        isolated: false,
-        handbacks: 0,
-        wakeAt: null,
-        deadline: started.deadline,
-        schedule: null,
-        tick: null,
-        origin: null,
-        overlap: null,
-        startBy: null,
-        backfill: null,
-        reason: null,
-        createdAt: now,
-        startedAt: now,
-        finishedAt: null
-      },
-      steps: []
-    })
+/** The run as its insert left it, when this worker owns it. */
+const claimed = (run: Omit<NewRun, "owner">, { deadline, epoch, owner }: Started): Effect.Effect<ClaimedRun> =>
+  Effect.map(Clock.currentTimeMillis, (now) => ({
+    run: {
+      ...run,
+      status: "Running",
+      outcome: null,
+      owner,
+      epoch,
+      attempt: 1,
+      deaths: 0,
+      isolated: false,
+      handbacks: 0,
+      wakeAt: null,
+      deadline,
+      schedule: null,
+      tick: null,
+      origin: null,
+      overlap: null,
+      startBy: null,
+      backfill: null,
+      reason: null,
+      createdAt: now,
+      startedAt: now,
+      finishedAt: null
+    },
+    steps: []
   }))
 
 const start = Effect.fnUntraced(function*(
@@ -230,7 +208,7 @@ const start = Effect.fnUntraced(function*(
   if (body?.overdue === true && Option.isNone(yield* body.ask(db.findRun(id)))) return yield* body.stop
   // A step's run is the body's too: until the step is recorded, it may be started again.
   const parent = Option.getOrUndefined(yield* Effect.serviceOption(CurrentRun))
-  const begun = begin(db, {
+  const run = {
     id,
     workflow: workflow.name,
     payload: encoded.success ?? "null",
@@ -238,6 +216,13 @@ const start = Effect.fnUntraced(function*(
     timeoutMillis: timeout,
     parent: parent?.run.id ?? null,
     fresh: options.runId === undefined && body === undefined
+  }
+  const begun = begin({
+    workflow: workflow.name,
+    runId: id,
+    later: delayMillis !== null,
+    start: (owner) => db.start({ ...run, owner }),
+    claimed: (started) => claimed(run, started)
   })
   yield* body === undefined ? begun : body.ask(begun)
   return workflow.handle(id)

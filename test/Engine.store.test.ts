@@ -2,7 +2,10 @@
 import { assert, describe, it } from "@effect/vitest"
 import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
+import * as Layer from "effect/Layer"
+import * as Option from "effect/Option"
 import * as Schema from "effect/Schema"
+import * as Schedule from "../src/Schedule.ts"
 import * as Step from "../src/Step.ts"
 import * as Workflow from "../src/Workflow.ts"
 import {
@@ -18,6 +21,7 @@ import {
 } from "./support/engine.ts"
 
 const Flow = Workflow.make("flow", { success: Schema.Unknown })
+const Ticked = Workflow.make("ticked", { payload: Schedule.Tick() })
 const Numbered = Workflow.make("numbered", { payload: Schema.Finite, success: Schema.Finite })
 
 /** Performs the call and then fails as if its answer had been lost: the first `times` calls of these methods. */
@@ -158,6 +162,33 @@ describe("while the store is away", () => {
       yield* flush
       assert.strictEqual(yield* freeSlots(node, "numbered"), 2)
       assert.strictEqual(yield* inTime(node.run(Numbered.execute(4))), 4)
+    }))
+
+  for (const method of ["start", "triggerSchedule"] as const) {
+    it.effect(`a ${method} that its caller does not wait for any longer ends at once, and holds no slot`, () =>
+      Effect.gen(function*() {
+        const bodies = Layer.merge(Ticked.toLayer(() => Effect.void), Numbered.toLayer((n) => Effect.succeed(n)))
+        const node = yield* single(bodies, { concurrency: 1 })
+        const yearly = Schedule.make("yearly", { workflow: Ticked, cron: "0 0 0 1 1 *" })
+        yield* node.run(Schedule.create(yearly))
+        node.intercept = (called, call) => called === method ? Effect.never : call
+        const begin = method === "start" ? Numbered.start(1) : Schedule.trigger(yearly)
+        assert.isTrue(Option.isNone(yield* inTime(Effect.timeoutOption(node.run<unknown, unknown>(begin), "1 second"))))
+        yield* flush
+        assert.strictEqual(yield* freeSlots(node, "numbered"), 1)
+      }))
+  }
+
+  it.effect("a store that always says that something is due, and gives nothing, is not asked in a tight loop", () =>
+    Effect.gen(function*() {
+      const { node } = yield* cluster()
+      const worker = yield* node({ bodies: Numbered.toLayer((n) => Effect.succeed(n)) })
+      worker.intercept = (method, call) =>
+        method === "claim" ? Effect.succeed({ runs: [], nextWake: 0, suspects: false }) : call
+      yield* elapse("10 seconds", 1000)
+      assert.isBelow(worker.calls.get("claim") ?? 0, 40)
+      worker.intercept = (_, call) => call
+      assert.strictEqual(yield* inTime(worker.run(Numbered.execute(4))), 4)
     }))
 })
 

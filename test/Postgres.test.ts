@@ -27,6 +27,15 @@ const Hourly = Workflow.make("w", { payload: Schedule.Tick() })
 
 const create = (name: string) => Schedule.create(Schedule.make(name, { workflow: Hourly, cron: "0 0 * * * *" }))
 
+const trigger = (schedule: string) => ({
+  name: schedule,
+  run: { runId: `${schedule}-run`, tick: 0, scheduledAt: "1970-01-01T00:00:00Z", origin: "{}", startBy: null },
+  options: { timeoutMillis: null, settle: false },
+  context: null,
+  owner: null,
+  audit: { schedule, action: "trigger", actor: "test", source: null, reason: null, before: null, after: null }
+})
+
 const lease = (runId: string, worker: string) => ({ runId, worker, epoch: 1 })
 
 const newStep = (name: string, outcome = "{}") => ({
@@ -55,6 +64,8 @@ layer(database, { excludeTestServices: true, timeout: "1 minute" })("a caller's 
       const started = yield* sql.withTransaction(Effect.gen(function*() {
         yield* sql`insert into orders values ('kept')`
         yield* create("kept")
+        const { run } = yield* db.triggerSchedule({ ...trigger("kept"), owner: "worker" })
+        assert.deepStrictEqual([run.status, run.owner], ["Enqueued", null])
         return yield* db.start(newRun("kept", { owner: "worker" }))
       }))
       // Nobody may execute it before the commit, so it is enqueued whatever was asked.
@@ -71,11 +82,13 @@ layer(database, { excludeTestServices: true, timeout: "1 minute" })("a caller's 
       const exit = yield* Effect.exit(sql.withTransaction(Effect.gen(function*() {
         yield* sql`insert into orders values ('dropped')`
         yield* create("dropped")
+        yield* db.triggerSchedule(trigger("dropped"))
         yield* db.start(newRun("dropped"))
         return yield* Effect.fail("no")
       })))
       assert.isTrue(Exit.isFailure(exit))
       assert.isFalse(yield* found("dropped"))
+      assert.isFalse(yield* found("dropped-run"))
       assert.isTrue(Option.isNone(yield* db.findSchedule("dropped")))
       assert.strictEqual(yield* orders("dropped"), 0)
     }))
@@ -173,19 +186,22 @@ describe("group commit", () => {
         yield* Effect.gen(function*() {
           const [sql, db] = [yield* SqlClient, yield* SystemDb]
           yield* db.start(newRun("r", { owner: "worker" }))
-          let terminated = 0
+          let [terminated, written] = [0, 0]
           const terminate = Effect.gen(function*() {
+            const before = written
             yield* Effect.ignore(sql`
             select pg_terminate_backend(pid) from pg_stat_activity
             where datname = current_database() and pid <> pg_backend_pid()`)
             terminated++
-            yield* Effect.sleep("30 millis")
+            // A slow machine may need longer to connect than anything that would be waited for here by the clock.
+            yield* Effect.repeat(Effect.sleep("10 millis"), { until: () => written > before })
           })
           const killer = yield* Effect.forkChild(Effect.forever(terminate))
           const steps = Array.from({ length: 2000 }, (_, index) => `step-${index}`)
           yield* Effect.forEach(
             steps,
-            (name) => db.recordStep(lease("r", "worker"), newStep(name)),
+            (name) =>
+              Effect.andThen(db.recordStep(lease("r", "worker"), newStep(name)), Effect.sync(() => void written++)),
             { concurrency: 20, discard: true }
           )
           killer.interruptUnsafe()

@@ -1,12 +1,17 @@
-/** A TCP proxy before a server, whose connections a test can cut, silence or refuse. */
+/** A TCP proxy before a server, whose connections a test can cut, at a statement or at once, silence or refuse. */
 import * as Effect from "effect/Effect"
 import type * as Scope from "effect/Scope"
 import { once } from "node:events"
 import * as Net from "node:net"
 
+/** In front of what is sent, or after the server has heard it and before its answer. */
+export type Moment = "before" | "answer"
+
 export interface Proxy {
   /** The server's URL by way of the proxy. */
   readonly url: string
+  /** Cuts the connection on which such a thing is sent next, once. Says whether it has done so. */
+  readonly cutAt: (sent: (text: string) => boolean, moment: Moment) => () => boolean
   /** Passes nothing on any more over the connections that are open, in neither direction, and tells nobody. */
   readonly silence: Effect.Effect<void>
   /** Closes the connections that are open. */
@@ -19,6 +24,14 @@ interface Pair {
   readonly client: Net.Socket
   readonly server: Net.Socket
   silent: boolean
+  /** Closed when the server answers. */
+  deaf: boolean
+}
+
+interface Trap {
+  readonly sent: (text: string) => boolean
+  readonly moment: Moment
+  sprung: boolean
 }
 
 export const proxyTo = (url: string): Effect.Effect<Proxy, never, Scope.Scope> =>
@@ -26,6 +39,7 @@ export const proxyTo = (url: string): Effect.Effect<Proxy, never, Scope.Scope> =
     const target = new URL(url)
     const pairs = new Set<Pair>()
     let refusing = false
+    let trap: Trap | undefined
     const close = (pair: Pair) => {
       pairs.delete(pair)
       pair.client.destroy()
@@ -36,10 +50,20 @@ export const proxyTo = (url: string): Effect.Effect<Proxy, never, Scope.Scope> =
       client.on("error", () => {})
       if (refusing) return void client.destroy()
       const server = Net.connect({ host: target.hostname, port: Number(target.port), noDelay: true })
-      const pair: Pair = { client: client.setNoDelay(true), server, silent: false }
+      const pair: Pair = { client: client.setNoDelay(true), server, silent: false, deaf: false }
       pairs.add(pair)
-      client.on("data", (data) => pair.silent || server.write(data))
-      server.on("error", () => {}).on("data", (data) => pair.silent || client.write(data))
+      client.on("data", (data) => {
+        if (trap?.sprung === false && trap.sent(data.toString("latin1"))) {
+          trap.sprung = true
+          if (trap.moment === "before") return close(pair)
+          pair.deaf = true
+        }
+        if (!pair.silent) server.write(data)
+      })
+      server.on("error", () => {}).on("data", (data) => {
+        if (pair.deaf) close(pair)
+        else if (!pair.silent) client.write(data)
+      })
       const gone = () => pair.silent || close(pair)
       client.on("close", gone)
       server.on("close", gone)
@@ -57,6 +81,11 @@ export const proxyTo = (url: string): Effect.Effect<Proxy, never, Scope.Scope> =
     through.port = String((listener.address() as Net.AddressInfo).port)
     return {
       url: through.href,
+      cutAt: (sent, moment) => {
+        const set: Trap = { sent, moment, sprung: false }
+        trap = set
+        return () => set.sprung
+      },
       silence: Effect.sync(() =>
         pairs.forEach((pair) => {
           pair.silent = true

@@ -109,6 +109,8 @@ const reconcileEveryPolls = 5
 const largestClaim = 500
 /** For so long a worker that has other runs executes these before it tries the next suspect. */
 const respiteMillis = 10_000
+/** The first pause before asking again for what is due and was not given, because somebody else holds it. It doubles from then on. */
+const shortestPauseMillis = 2
 
 /** Claims runs whenever there may be some: on a signal, when the next one wakes, and at every poll. */
 export const claimRuns = (
@@ -121,6 +123,8 @@ export const claimRuns = (
   let reconcileAt: number | undefined
   /** When a suspect may be tried again, as long as there is something else to do. */
   let isolateAt = 0
+  /** How often in a row nothing was given although something is due. */
+  let vain = 0
   const beInDoubt = () => {
     doubt.current = true
   }
@@ -197,7 +201,9 @@ export const claimRuns = (
       worker.backlog = runs.length === limit
       if (suspects) wait = Math.min(wait, yield* isolateInTurn)
       if (worker.backlog) return
-      if (nextWake !== null) wait = Math.min(wait, Math.max(1, nextWake - (yield* Clock.currentTimeMillis)))
+      const due = nextWake === null ? Infinity : nextWake - (yield* Clock.currentTimeMillis)
+      vain = runs.length > 0 || due > 0 ? 0 : vain + 1
+      wait = Math.min(wait, Math.max(due, shortestPauseMillis * 2 ** (vain - 1)))
     }
     yield* signal.wait(wait)
   })

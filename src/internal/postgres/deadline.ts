@@ -81,7 +81,7 @@ const long: ReadonlySet<string> = new Set([
   "listSchedules",
   "listBackfills",
   "listAudits",
-  "listDecisions",
+  "listHistory",
   "findDecisions"
 ])
 

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import { ScheduleNotFound } from "../../Errors.ts"
 import type { Control, Fired, Firing, Hint, SystemDb } from "../../SystemDb.ts"
-import { type Database, hint, now, query, queryOnce } from "./database.ts"
+import { type Database, hint, inTransaction, now, query, queryAgain, queryOnce } from "./database.ts"
 import { compiler, statements } from "./firing.ts"
 import { type DueRow, isRun, type PerhapsRun, toDue, toRun } from "./rows.ts"
 import { audits, ticksOf } from "./ticks.ts"
@@ -79,19 +79,24 @@ export const make = (db: Database): FiringMethods => {
     }),
 
     enqueueTicks: Effect.fn("SystemDb.enqueueTicks")(function*(name, ticks, { settle, timeoutMillis }) {
-      const [row] = yield* query<{ readonly found: boolean; readonly created: ReadonlyArray<string> }>(
+      const { again, rows: [row] } = yield* queryAgain<{
+        readonly found: boolean
+        readonly created: ReadonlyArray<string>
+      }>(
         db,
         "enqueueTicks",
         s.enqueueTicks,
         [yield* now, name, timeoutMillis, settle, ...ticksOf(ticks)]
       )
       if (row?.found !== true) return yield* new ScheduleNotFound({ name })
-      if (row.created.length > 0) yield* hint(db, { _tag: "RunsReady" })
+      if (again || row.created.length > 0) yield* hint(db, { _tag: "RunsReady" })
       return row.created
     }),
 
     triggerSchedule: Effect.fn("SystemDb.triggerSchedule")(function*({ audit, context, name, options, owner, run }) {
-      const [row] = yield* query<PerhapsRun & { readonly found: boolean; readonly made: boolean | null }>(
+      const { again, rows: [row] } = yield* queryAgain<
+        PerhapsRun & { readonly found: boolean; readonly made: boolean | null }
+      >(
         db,
         "triggerSchedule",
         s.trigger,
@@ -99,7 +104,8 @@ export const make = (db: Database): FiringMethods => {
           yield* now,
           name,
           context,
-          owner,
+          // Nobody may execute it before the commit.
+          (yield* inTransaction(db)) ? null : owner,
           options.timeoutMillis,
           options.settle,
           ...ticksOf([run]),
@@ -108,8 +114,9 @@ export const make = (db: Database): FiringMethods => {
       )
       if (row?.found !== true) return yield* new ScheduleNotFound({ name })
       if (!isRun(row)) return yield* Effect.die(new Error(`triggerSchedule: run id ${run.runId} was used before`))
-      if (row.made === true && owner === null) yield* hint(db, { _tag: "RunsReady" })
-      return { run: toRun(row), created: row.made === true }
+      const made = row.made === true
+      if ((again || made) && row.status === "Enqueued") yield* hint(db, { _tag: "RunsReady" })
+      return { run: toRun(row), created: made }
     })
   }
 }

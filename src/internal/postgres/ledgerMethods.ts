@@ -6,6 +6,7 @@ import { storeError } from "./errors.ts"
 import { statements } from "./ledger.ts"
 import { instant, texts } from "./parameters.ts"
 import { isRun, type PerhapsRun, toRun } from "./rows.ts"
+import { transact } from "./transactions.ts"
 
 export type LedgerMethods = Pick<SystemDb["Service"], "listAudits" | "listHistory" | "findDecisions" | "prune">
 
@@ -60,7 +61,7 @@ export const make = (db: Database): LedgerMethods => {
       Effect.flatMap((locked) =>
         db.sql.unsafe<{ readonly runs: number }>(s.deleteRuns, [texts(locked.map(({ id }) => id))]).unprepared
       ),
-      db.sql.withTransaction,
+      (deletion) => db.deadlines.statement("prune", transact(db.sql, deletion)),
       Effect.mapBoth({ onSuccess: ([row]) => row?.runs ?? 0, onFailure: storeError("prune") }),
       (once) => patiently(once, db.retryForMillis)
     )

@@ -1,6 +1,5 @@
 /** The commands that start runs: backfill and trigger. */
 import * as Effect from "effect/Effect"
-import * as Option from "effect/Option"
 import * as Stream from "effect/Stream"
 import {
   InvalidInput,
@@ -10,8 +9,8 @@ import {
   type ValueTooLarge
 } from "../../Errors.ts"
 import type { Run, ScheduleRow, TickOptions, TickRun } from "../../SystemDb.ts"
+import { begin } from "../begin.ts"
 import { maxBytes } from "../ids.ts"
-import { Registry } from "../registry.ts"
 import * as texts from "../texts.ts"
 import * as uuids from "../uuid.ts"
 import { door } from "./actor.ts"
@@ -70,26 +69,6 @@ export const backfill = (
 
 // ── trigger ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Not interruptible from the reservation on: a run owned by this worker must not be forgotten. */
-const begin = Effect.fnUntraced(function*(
-  db: Store,
-  workflow: string,
-  request: Omit<Parameters<Store["triggerSchedule"]>[0], "owner">
-): Effect.fn.Return<Run, ScheduleNotFound | ValueTooLarge | StoreError> {
-  const registry = Option.getOrUndefined(yield* Effect.serviceOption(Registry))
-  const reservation = registry?.reserve(workflow, request.run.runId)
-  const { created, run } = yield* Effect.tapError(
-    db.triggerSchedule({ ...request, owner: reservation?.worker ?? null }),
-    (error) => Effect.sync(() => error._tag === "StoreError" ? reservation?.abandon() : reservation?.free())
-  )
-  if (reservation === undefined) return run
-  if (run.status !== "Running" || run.owner !== reservation.worker) reservation.free()
-  // It existed, under this worker: it is executed already, or the first answer to this request was lost.
-  else if (!created) reservation.abandon()
-  else reservation.submit({ run, steps: [] })
-  return run
-}, Effect.uninterruptible)
-
 export interface TriggerRequest {
   readonly context: unknown
   readonly at: number | undefined
@@ -130,11 +109,15 @@ export const trigger = Effect.fnUntraced(function*(
   }
   const said = { name: row.name, action: "trigger", after: { runId: run.runId, scheduledAt: iso(at) } }
   const [audit] = yield* audits([said], request.reason ?? null)
-  return yield* begin(db, row.workflow, {
-    name: row.name,
-    run,
-    options: byHand({ ...schedule.policies, timeoutMillis: timeoutMillis ?? schedule.policies.timeoutMillis }),
-    context,
-    audit: audit!
+  const options = byHand({ ...schedule.policies, timeoutMillis: timeoutMillis ?? schedule.policies.timeoutMillis })
+  return yield* begin({
+    workflow: row.workflow,
+    runId: run.runId,
+    start: (owner) =>
+      Effect.map(
+        db.triggerSchedule({ name: row.name, run, options, context, owner, audit: audit! }),
+        ({ created, run }) => ({ ...run, created })
+      ),
+    claimed: ({ created: _, ...run }) => Effect.succeed({ run, steps: [] })
   })
 })
