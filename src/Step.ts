@@ -24,6 +24,7 @@ import { type CurrentRun, CurrentStep, type Execution } from "./internal/executi
 import * as Outcome from "./internal/outcome.ts"
 import * as Steps from "./internal/steps.ts"
 import { inTransaction, type Isolation, isRolledBack, type SqlClient, type SqlError } from "./internal/transaction.ts"
+import type { NewStepRecord } from "./SystemDb.ts"
 
 /**
  * What every kind of step takes.
@@ -148,9 +149,35 @@ class AlreadyRecorded {
   readonly _tag = "AlreadyRecorded"
 }
 
-/** The commit of a transaction: undefined until its record is written, then to be called when it is known what became of it. */
-interface Commit {
+/** Rolls back the transaction that found out that none before it has committed. */
+class NotRecorded {
+  readonly _tag = "NotRecorded"
+}
+
+/** Set from when the record is written, until it is known whether that transaction has committed. */
+interface Doubt {
+  /** Says that it is known. */
   release: (() => void) | undefined
+}
+
+/** The outcome of a record that is never kept. */
+const unsaid = "null"
+
+/**
+ * Finds out whether a transaction whose answer was lost has committed, and fails with `AlreadyRecorded` if so. It writes the same
+ * record and rolls back, since a write waits for a commit that is still under way, where a look would come too early.
+ */
+const settle = (execution: Execution, record: NewStepRecord, doubt: Doubt) =>
+  inTransaction(
+    Effect.flatMap(
+      execution.db.recordStepInTransaction(execution.lease, record),
+      (written) => Effect.fail(written ? new NotRecorded() : new AlreadyRecorded())
+    )
+  ).pipe(Effect.catchIf((error) => error instanceof NotRecorded, () => Effect.sync(() => known(doubt))))
+
+const known = (doubt: Doubt): void => {
+  doubt.release?.()
+  doubt.release = undefined
 }
 
 const transact = Effect.fnUntraced(function*(
@@ -159,25 +186,11 @@ const transact = Effect.fnUntraced(function*(
   step: Attempts.Attempts<any, any>,
   effect: Effect.Effect<any, any, any>,
   isolation: Isolation | undefined,
-  commit: Commit
+  record: (outcome: string) => NewStepRecord,
+  doubt: Doubt
 ): Effect.fn.Return<any, any, any> {
-  const startedAt = yield* Clock.currentTimeMillis
-  const record = (outcome: string) => ({
-    ...step.id,
-    kind: step.kind,
-    attempts: 1,
-    errors: null,
-    outcome,
-    wakeAt: null,
-    startedAt
-  })
   const attempt = Effect.provideService(effect, CurrentStep, { name: step.id.name, attempt: 1 })
-  /** Says that the transaction has not committed for certain. */
-  const undone = Effect.sync(() => {
-    commit.release?.()
-    commit.release = undefined
-  })
-  const transaction = inTransaction(
+  const once = inTransaction(
     Effect.flatMap(attempt, (value) => {
       const { exit, outcome } = Outcome.settleSuccess(value, step.success)
       if (outcome._tag === "Defect") return exit
@@ -190,22 +203,31 @@ const transact = Effect.fnUntraced(function*(
         ),
         (recorded) => {
           if (!recorded) return Effect.fail(new AlreadyRecorded())
-          // Asked again after a conflict, it comes here again.
-          commit.release ??= execution.hold()
+          doubt.release = execution.hold()
           return exit
         }
       )
     }),
     isolation
-  ).pipe(Effect.tapError((error) => error instanceof StoreError && !isRolledBack(error) ? Effect.void : undone))
-  const exit = yield* Effect.exit(execution.ask(transaction, { longestPauseMillis: longestPauseOfConflicts }))
+  ).pipe(
+    Effect.tapError((error) =>
+      error instanceof StoreError && !isRolledBack(error) ? Effect.void : Effect.sync(() => known(doubt))
+    )
+  )
+  // Before the effect runs again: what it meets then may be what it has committed itself.
+  const settled = Effect.suspend(() =>
+    doubt.release === undefined ? Effect.void : settle(execution, record(unsaid), doubt)
+  )
+  const ask = { longestPauseMillis: longestPauseOfConflicts }
+  const exit = yield* Effect.exit(execution.ask(Effect.andThen(settled, once), ask))
   if (Exit.isSuccess(exit)) return exit.value
   const failure = exit.cause.reasons.find(Cause.isFailReason)?.error
   if (failure instanceof AlreadyRecorded || failure instanceof LeaseLost) return yield* exit
-  const settled = Outcome.settle(exit, step)
-  if (settled === undefined || execution.ending !== undefined) return yield* exit
-  yield* execution.record(record(Outcome.stringify(settled.outcome)))
-  return yield* settled.exit
+  const failed = Outcome.settle(exit, step)
+  if (failed === undefined || execution.ending !== undefined) return yield* exit
+  yield* execution.ask(settled, ask)
+  yield* execution.record(record(Outcome.stringify(failed.outcome)))
+  return yield* failed.exit
 })
 
 /**
@@ -218,23 +240,37 @@ const transacted =
     execution.perform(
       fiber,
       step.id,
-      Effect.uninterruptibleMask((restore) => {
-        const commit: Commit = { release: undefined }
-        const transaction = transact(execution, fiber, step, effect, isolation, commit).pipe(
+      Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
+        const startedAt = yield* Clock.currentTimeMillis
+        const record = (outcome: string) => ({
+          ...step.id,
+          kind: step.kind,
+          attempts: 1,
+          errors: null,
+          outcome,
+          wakeAt: null,
+          startedAt
+        })
+        const doubt: Doubt = { release: undefined }
+        const transaction = transact(execution, fiber, step, effect, isolation, record, doubt).pipe(
           Effect.catchIf((error) => error instanceof AlreadyRecorded, () => adopt(execution, step, options)),
           Effect.catchTag("LeaseLost", () => execution.lost)
         )
         const registered = Effect.flatMap(Effect.exit(restore(transaction)), (exit) => {
           if (Exit.isSuccess(exit)) step.succeeded(exit.value)
-          if (commit.release === undefined || !Exit.hasInterrupts(exit)) return exit
-          const looked = execution.unbroken(Effect.exit(adopt(execution, step, options)))
-          return Effect.flatMap(looked, (committed) => {
-            if (Exit.isSuccess(committed)) step.succeeded(committed.value)
+          if (doubt.release === undefined || !Exit.hasInterrupts(exit)) return exit
+          // Not committed, it succeeds; committed, it fails.
+          const committed = Effect.andThen(
+            Effect.flip(execution.ask(settle(execution, record(unsaid), doubt))),
+            adopt(execution, step, options)
+          )
+          return Effect.flatMap(execution.unbroken(Effect.exit(committed)), (found) => {
+            if (Exit.isSuccess(found)) step.succeeded(found.value)
             return exit
           })
         })
-        return Effect.ensuring(registered, Effect.sync(() => commit.release?.()))
-      })
+        return yield* Effect.ensuring(registered, Effect.sync(() => known(doubt)))
+      }))
     )
 
 /**

@@ -10,9 +10,10 @@ import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
 import { SqlClient } from "effect/sql/SqlClient"
 import { freshDatabase } from "./support/postgres.ts"
-import { proxyTo } from "./support/proxy.ts"
+import { commitOfStep, proxyTo } from "./support/proxy.ts"
 import { execute } from "./support/server.ts"
 
+const Sell = Workflow.make("sell", { payload: { how: Schema.String }, success: Schema.String, error: Schema.String })
 const Book = Workflow.make("book", { payload: { run: Schema.Int } })
 
 const app = (url: string, bodies: Layer.Layer<never, never, any>) =>
@@ -44,23 +45,24 @@ const defectOf = (exit: Exit.Exit<unknown, unknown>): string =>
   Exit.isFailure(exit) ? String(Cause.squash(exit.cause)) : "it succeeded"
 
 describe("a transaction step", () => {
+  const says = (statement: RegExp) => () => (text: string) => statement.test(text)
   const moments = [
-    ["at BEGIN", /BEGIN/, "answer"],
-    ["in front of its first statement", /insert into booked .*'first'/, "before"],
-    ["after its last statement was heard", /insert into booked .*'second'/, "answer"],
-    ["in front of the record", /insert into [^(]*steps/, "before"],
-    ["after the record was heard", /insert into [^(]*steps/, "answer"],
-    ["in front of COMMIT", /COMMIT/, "before"],
-    ["at COMMIT, whose answer is lost", /COMMIT/, "answer"]
+    ["at BEGIN", says(/BEGIN/), "answer"],
+    ["in front of its first statement", says(/insert into booked .*'first'/), "before"],
+    ["after its last statement was heard", says(/insert into booked .*'second'/), "answer"],
+    ["in front of the record", says(/held as materialized \(select r\.id/), "before"],
+    ["after the record was heard", says(/held as materialized \(select r\.id/), "answer"],
+    ["in front of COMMIT", commitOfStep, "before"],
+    ["at COMMIT, whose answer is lost", commitOfStep, "answer"]
   ] as const
-  for (const [where, statement, moment] of moments) {
+  for (const [where, sent, moment] of moments) {
     it.live(`counts once when its connection is cut ${where}`, () =>
       Effect.gen(function*() {
         const { url } = yield* freshDatabase
         const way = yield* proxyTo(url)
         yield* Effect.gen(function*() {
           yield* table
-          const cut = way.cutAt((text) => statement.test(text), moment)
+          const cut = way.cutAt(sent(), moment)
           const handle = yield* Book.start({ run: 1 })
           yield* handle.await
           assert.isTrue(cut())
@@ -68,6 +70,41 @@ describe("a transaction step", () => {
           assert.deepStrictEqual((yield* handle.steps).map(({ kind }) => kind), ["Transaction"])
         }).pipe(Effect.provide(app(way.url, Book.toLayer(({ run }) => book(run)) as Layer.Layer<never, never, any>)))
       }), 60_000)
+  }
+
+  const sales = [
+    ["insert", "a seat"],
+    ["update", "a place"]
+  ] as const
+  for (const [how, sold] of sales) {
+    it.live(
+      `whose COMMIT of an ${how} was heard and not answered does not meet what it has done itself`,
+      () =>
+        Effect.gen(function*() {
+          const { url } = yield* freshDatabase
+          const way = yield* proxyTo(url)
+          const insert = SqlClient.use((sql) => Effect.as(sql`insert into seats values (1)`, "a seat"))
+          const update = SqlClient.use((sql) =>
+            Effect.flatMap(
+              sql`update places set free = free - 1 where free > 0 returning free`,
+              ({ length }) => length === 0 ? Effect.fail("sold out") : Effect.succeed("a place")
+            )
+          )
+          const bodies = Sell.toLayer(({ how }) => Step.transaction("sell", how === "insert" ? insert : update))
+          yield* Effect.gen(function*() {
+            const sql = yield* SqlClient
+            yield* sql`create table seats (id int primary key)`
+            yield* sql`create table places (free int)`
+            yield* sql`insert into places values (1)`
+            const cut = way.cutAt(commitOfStep(), "answer")
+            assert.strictEqual(yield* Sell.execute({ how }), sold)
+            assert.isTrue(cut())
+            const [left] = yield* sql`select (select count(*)::int from seats) as seats, free from places`
+            assert.deepStrictEqual(left, how === "insert" ? { seats: 1, free: 1 } : { seats: 0, free: 0 })
+          }).pipe(Effect.provide(app(way.url, bodies as Layer.Layer<never, never, any>)))
+        }),
+      60_000
+    )
   }
 
   it.live(

@@ -60,12 +60,18 @@ describe("plain JSON", () => {
 describe("a schema's codec", () => {
   const Rich = Schema.Struct({ at: Schema.DateTimeUtc, big: Schema.BigInt, maybe: Schema.Option(Schema.Finite) })
 
-  it.effect.prop("gives every value back as it was", [Arbitrary.schema(Rich)], ([value]) =>
-    Effect.sync(() => {
-      const codec = Codec.fromSchema(Rich)
-      const text = Result.getOrThrow(codec.encode(value))
-      assert.isTrue(Equal.equals(Result.getOrThrow(codec.decode(text)), value), text)
-    }))
+  it.effect.prop(
+    "gives every value back as it was, or refuses what JSON would change",
+    [Arbitrary.schema(Rich)],
+    ([value]) =>
+      Effect.sync(() => {
+        const codec = Codec.fromSchema(Rich)
+        const encoded = codec.encode(value)
+        if (Result.isFailure(encoded)) return assert.include(encoded.failure, "-0")
+        const text = encoded.success
+        assert.isTrue(Equal.equals(Result.getOrThrow(codec.decode(text)), value), text)
+      })
+  )
 
   it("is built once, and writes what other tools can read", () => {
     assert.strictEqual(Codec.fromSchema(Rich), Codec.fromSchema(Rich))

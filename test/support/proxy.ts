@@ -7,11 +7,13 @@ import * as Net from "node:net"
 /** In front of what is sent, or after the server has heard it and before its answer. */
 export type Moment = "before" | "answer"
 
+type Sent = (text: string, connection: number) => boolean
+
 export interface Proxy {
   /** The server's URL by way of the proxy. */
   readonly url: string
-  /** Cuts the connection on which such a thing is sent next, once. Says whether it has done so. */
-  readonly cutAt: (sent: (text: string) => boolean, moment: Moment) => () => boolean
+  /** Cuts the connection on which such a thing is sent next, once. Says whether it has done so. Connections are numbered. */
+  readonly cutAt: (sent: Sent, moment: Moment) => () => boolean
   /** Passes nothing on any more over the connections that are open, in neither direction, and tells nobody. */
   readonly silence: Effect.Effect<void>
   /** Closes the connections that are open. */
@@ -29,7 +31,7 @@ interface Pair {
 }
 
 interface Trap {
-  readonly sent: (text: string) => boolean
+  readonly sent: Sent
   readonly moment: Moment
   sprung: boolean
 }
@@ -46,14 +48,16 @@ export const proxyTo = (url: string): Effect.Effect<Proxy, never, Scope.Scope> =
       pair.server.destroy()
     }
     const cut = Effect.sync(() => pairs.forEach(close))
+    let connections = 0
     const connect = (client: Net.Socket) => {
+      const connection = connections++
       client.on("error", () => {})
       if (refusing) return void client.destroy()
       const server = Net.connect({ host: target.hostname, port: Number(target.port), noDelay: true })
       const pair: Pair = { client: client.setNoDelay(true), server, silent: false, deaf: false }
       pairs.add(pair)
       client.on("data", (data) => {
-        if (trap?.sprung === false && trap.sent(data.toString("latin1"))) {
+        if (trap?.sprung === false && trap.sent(data.toString("latin1"), connection)) {
           trap.sprung = true
           if (trap.moment === "before") return close(pair)
           pair.deaf = true
@@ -98,3 +102,13 @@ export const proxyTo = (url: string): Effect.Effect<Proxy, never, Scope.Scope> =
         })
     }
   })
+
+/** What is sent next after a step's record in a transaction: COMMIT, which has no text when it is prepared. */
+export const commitOfStep = (): Sent => {
+  let recording: number | undefined
+  return (text, connection) => {
+    if (connection === recording) return true
+    if (/held as materialized \(select r\.id/.test(text)) recording = connection
+    return false
+  }
+}
