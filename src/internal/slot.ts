@@ -29,6 +29,8 @@ export class Slot {
   /** Set when the execution goes on to its end without one, whatever it holds. */
   #dispensed = false
   #closed = false
+  /** Set while it is about to be looked at whether the slot is needed. */
+  #balancing = false
 
   constructor(host: Host, held: boolean) {
     this.#host = host
@@ -53,12 +55,11 @@ export class Slot {
   /** Something begins that needs the slot. */
   enter(): void {
     this.#inFlight++
-    this.#balance()
   }
 
   leave(): void {
     this.#inFlight--
-    this.#balance()
+    this.#changed()
   }
 
   /** Something new of the run is durable. */
@@ -87,14 +88,14 @@ export class Slot {
     return Effect.uninterruptibleMask((restore) => {
       this.#waits++
       if (long) this.#longWaits++
-      this.#balance()
+      this.#changed()
       return Effect.flatMap(Effect.exit(restore(wait)), (exit) =>
         Effect.andThen(
           this.taken,
           Effect.suspend(() => {
             this.#waits--
             if (long) this.#longWaits--
-            this.#balance()
+            this.#changed()
             return exit
           })
         ))
@@ -103,21 +104,20 @@ export class Slot {
 
   /** Waits for a slot, in line with others, unless it has one or needs none any more. */
   readonly taken: Effect.Effect<void> = Effect.suspend(() =>
-    this.ready ? Effect.void : Effect.onInterrupt(
-      Effect.callback<void>((resume) => {
-        const go = () => resume(Effect.void)
-        this.#standing.add(go)
-        if (this.#state === "Given") this.#ask()
-        return Effect.sync(() => {
-          this.#standing.delete(go)
-          if (this.#standing.size > 0 || this.#state !== "Asked") return
-          this.#leaveLine?.()
-          this.#leaveLine = undefined
-          this.#state = "Given"
-        })
-      }),
-      () => Effect.sync(() => this.#balance())
-    )
+    this.ready ? Effect.void : Effect.callback<void>((resume) => {
+      // Somebody who was let go on before this one may have given it away again.
+      const go = () => resume(this.taken)
+      this.#standing.add(go)
+      if (this.#state === "Given") this.#ask()
+      return Effect.sync(() => {
+        this.#standing.delete(go)
+        this.#changed()
+        if (this.#standing.size > 0 || this.#state !== "Asked") return
+        this.#leaveLine?.()
+        this.#leaveLine = undefined
+        this.#state = "Given"
+      })
+    })
   )
 
   /** Waits until the run only waits, has recorded something new, or is over here. */
@@ -130,9 +130,19 @@ export class Slot {
     })
   })
 
+  /** Looks at what is left to do when whoever was let go on has begun it: what ended may be followed by something that works. */
+  #changed(): void {
+    if (this.idle) this.#rest()
+    if (this.#balancing) return
+    this.#balancing = true
+    queueMicrotask(() => {
+      this.#balancing = false
+      this.#balance()
+    })
+  }
+
   /** Gives the slot away while long waits are all there is. */
   #balance(): void {
-    if (this.idle) this.#rest()
     const park = this.#longWaits > 0 && this.#longWaits === this.#waits && this.#inFlight === 0
     if (!park || this.#state !== "Held" || this.#closed) return
     this.#state = "Given"
@@ -145,14 +155,17 @@ export class Slot {
       this.#state = "Held"
       this.#leaveLine = undefined
       this.#admit()
+      this.#changed()
     })
     // Granted at once, there is no line to leave.
     if (this.#state === "Asked") this.#leaveLine = leave
   }
 
+  /** Those who stand here now: whoever goes on may come back. */
   #admit(): void {
-    for (const go of this.#standing) go()
+    const admitted = [...this.#standing]
     this.#standing.clear()
+    for (const go of admitted) go()
   }
 
   #rest(): void {

@@ -8,6 +8,9 @@ export class Slots {
   /** In the order they came. */
   readonly #line = new Set<() => void>()
   #taken = 0
+  /** Given and not yet passed on. */
+  #given = 0
+  #giving = false
 
   constructor(limit: number, onFree: () => void) {
     this.#limit = limit
@@ -36,6 +39,18 @@ export class Slots {
   }
 
   give(): void {
+    this.#given++
+    // Whoever gets one may give it on at once, and a long line of those would be a deep stack.
+    if (this.#giving) return
+    this.#giving = true
+    while (this.#given > 0) {
+      this.#given--
+      this.#pass()
+    }
+    this.#giving = false
+  }
+
+  #pass(): void {
     const [next] = this.#line
     if (next === undefined) {
       this.#taken--
