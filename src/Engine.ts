@@ -14,6 +14,7 @@ import * as Scope from "effect/Scope"
 import type { StoreError } from "./Errors.ts"
 import * as Backfills from "./internal/engine/backfills.ts"
 import * as Heartbeat from "./internal/engine/heartbeat.ts"
+import * as Isolation from "./internal/engine/isolation.ts"
 import { claimRuns, followHints, keepRegistered, makeSignal } from "./internal/engine/loops.ts"
 import type { Options } from "./internal/engine/options.ts"
 import { settings } from "./internal/engine/options.ts"
@@ -70,7 +71,8 @@ const make = Effect.fnUntraced(function*(options: Options) {
   })
   if (options.worker !== false) {
     yield* Scope.provide(keepRegistered(db, given, worker, signals), registered)
-    yield* Effect.forkScoped(claimRuns(db, given, worker, signal, doubt))
+    const isolation = yield* Isolation.make(db, given, worker, signals)
+    yield* Effect.forkScoped(claimRuns(db, given, worker, signal, doubt, isolation))
     yield* Effect.forkScoped(followHints(db, worker, signals))
     yield* Layer.build(Layer.provide(Heartbeat.layer, Layer.succeed(Registry, registry)))
   }

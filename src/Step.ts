@@ -257,7 +257,10 @@ const transacted =
           Effect.catchTag("LeaseLost", () => execution.lost)
         )
         const registered = Effect.flatMap(Effect.exit(restore(transaction)), (exit) => {
-          if (Exit.isSuccess(exit)) step.succeeded(exit.value)
+          if (Exit.isSuccess(exit)) {
+            execution.slot.progressed()
+            step.succeeded(exit.value)
+          }
           if (doubt.release === undefined || !Exit.hasInterrupts(exit)) return exit
           // Not committed, it succeeds; committed, it fails.
           const committed = Effect.andThen(

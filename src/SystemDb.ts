@@ -137,7 +137,7 @@ export class SystemDb extends Context.Service<SystemDb, {
    * of the runs has recorded steps. Order: earliest wake first, ties by id.
    *
    * Runs with `maxAttempts` deaths in a row or more are suspects and passed over; `suspects` says that one of them is due. With
-   * `isolated` it is the other way round: it takes the suspect that is due first, alone, and marks it so.
+   * `suspect` it is the other way round: it takes the suspect that is due first, and nothing else.
    */
   readonly claim: (request: {
     readonly worker: string
@@ -145,7 +145,7 @@ export class SystemDb extends Context.Service<SystemDb, {
     readonly workflows: ReadonlyArray<string>
     /** Default: nothing is a suspect. */
     readonly maxAttempts?: number | undefined
-    readonly isolated?: boolean | undefined
+    readonly suspect?: boolean | undefined
   }) => Effect.Effect<
     { readonly runs: ReadonlyArray<ClaimedRun>; readonly nextWake: number | null; readonly suspects: boolean },
     StoreError
@@ -223,10 +223,9 @@ export class SystemDb extends Context.Service<SystemDb, {
   }) => Effect.Effect<Pulse, StoreError>
 
   /**
-   * Says that the run is not isolated any more, before its worker takes up anything else; what it was suspected of is forgotten.
-   * So two suspects that only wait do not make room for each other for ever.
+   * Says whether the run's worker executes nothing else: set before the run begins, and taken back before anything else does.
    */
-  readonly endIsolation: (lease: Lease) => Effect.Effect<void, LeaseLost | StoreError>
+  readonly isolate: (lease: Lease, isolated: boolean) => Effect.Effect<void, LeaseLost | StoreError>
 
   /**
    * Hands these runs back: enqueued again, to be claimed at once or after the delay of their `handBack`, attempt unchanged.

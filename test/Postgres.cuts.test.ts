@@ -43,7 +43,7 @@ const scenarios: Record<string, Scenario> = {
   suspend: (t) => Effect.map(owned(t), (lease) => t.db.suspend(lease, t0 + minute)),
   release: (t) => Effect.map(owned(t), (lease) => t.db.release([lease])),
   reconcile: (t) => Effect.as(owned(t), t.db.reconcile({ worker: t.name("w"), held: [] })),
-  endIsolation: (t) => Effect.map(owned(t), (lease) => t.db.endIsolation(lease)),
+  isolate: (t) => Effect.map(owned(t), (lease) => t.db.isolate(lease, true)),
   // A worker whose session was cut looks like a dead one.
   pulse: (t) => Effect.map(t.worker(), (worker) => any(t.pulse(worker))),
   changeSchedules: (t) =>

@@ -338,7 +338,10 @@ export class Execution {
         wakeAt: null,
         startedAt: now
       } as const
-      return this.#fenced(this.db.recordStep(this.lease, record))
+      return Effect.tap(
+        this.#fenced(this.db.recordStep(this.lease, record)),
+        Effect.sync(() => this.slot.progressed())
+      )
     })
   }
 

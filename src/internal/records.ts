@@ -23,7 +23,7 @@ export interface Run {
   readonly attempt: number
   /** How many workers in a row died while they owned the run and had recorded nothing new of it. */
   readonly deaths: number
-  /** Whether its worker executes nothing else meanwhile: it was the suspect of too many deaths. Only while Running. */
+  /** Whether its worker executes nothing else meanwhile: it is a suspect. Only while Running. */
   readonly isolated: boolean
   /** How often in a row it was handed back because of an error of the store that nobody understands. */
   readonly handbacks: number

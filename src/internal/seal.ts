@@ -68,7 +68,7 @@ export const seal = (given: Store, options: { readonly maxValueBytes: number }):
     suspend: intercepted("suspend", store.suspend),
     registerWorker: intercepted("registerWorker", store.registerWorker),
     pulse: intercepted("pulse", store.pulse),
-    endIsolation: intercepted("endIsolation", store.endIsolation),
+    isolate: intercepted("isolate", store.isolate),
     release: intercepted("release", store.release),
     reconcile: intercepted("reconcile", store.reconcile),
     findSchedule: intercepted("findSchedule", store.findSchedule),

@@ -14,6 +14,8 @@ export interface Host {
   readonly stand: (granted: () => void) => () => void
 }
 
+const restMillis = 1_000
+
 export class Slot {
   readonly #host: Host
   /** Asked: somebody stands in line to go on. */
@@ -24,7 +26,9 @@ export class Slot {
   #inFlight = 0
   #waits = 0
   #longWaits = 0
-  #whenResting: Array<() => void> = []
+  /** How often something has begun or ended. */
+  #moved = 0
+  #whenSettled: Array<() => void> = []
   #progressed = false
   /** Set when the execution goes on to its end without one, whatever it holds. */
   #dispensed = false
@@ -55,6 +59,7 @@ export class Slot {
   /** Something begins that needs the slot. */
   enter(): void {
     this.#inFlight++
+    this.#moved++
   }
 
   leave(): void {
@@ -65,21 +70,21 @@ export class Slot {
   /** Something new of the run is durable. */
   progressed(): void {
     this.#progressed = true
-    this.#rest()
+    this.#settle()
   }
 
   /** Lets whoever stands in line go on without a slot: the execution was ended. */
   doWithout(): void {
     this.#dispensed = true
     this.#admit()
-    this.#rest()
+    this.#settle()
   }
 
   /** The execution is over; true when its slot is not its own any more. */
   close(): boolean {
     this.#closed = true
     this.#leaveLine?.()
-    this.#rest()
+    this.#settle()
     return this.#state !== "Held"
   }
 
@@ -120,19 +125,31 @@ export class Slot {
     })
   )
 
-  /** Waits until the run only waits, has recorded something new, or is over here. */
-  readonly resting: Effect.Effect<void> = Effect.callback<void>((resume) => {
-    if (this.idle || this.#progressed || this.#dispensed || this.#closed) return resume(Effect.void)
+  /** Waits until the run is over here, or has recorded something new. */
+  readonly #settled: Effect.Effect<void> = Effect.callback<void>((resume) => {
+    if (this.#progressed || this.#dispensed || this.#closed) return resume(Effect.void)
     const go = () => resume(Effect.void)
-    this.#whenResting.push(go)
+    this.#whenSettled.push(go)
     return Effect.sync(() => {
-      this.#whenResting = this.#whenResting.filter((other) => other !== go)
+      this.#whenSettled = this.#whenSettled.filter((other) => other !== go)
     })
   })
 
+  /** Waits until the run has only waited for a while: one that goes over waits that are over long since does not count. */
+  readonly #restful: Effect.Effect<void> = Effect.suspend(() => {
+    const moved = this.#moved
+    return Effect.andThen(
+      Effect.sleep(restMillis),
+      Effect.suspend(() => this.idle && this.#moved === moved ? Effect.void : this.#restful)
+    )
+  })
+
+  /** Waits until the run is over here, or has recorded something new, or has only waited for a while. */
+  readonly rested: Effect.Effect<void> = Effect.raceFirst(this.#settled, this.#restful)
+
   /** Looks at what is left to do when whoever was let go on has begun it: what ended may be followed by something that works. */
   #changed(): void {
-    if (this.idle) this.#rest()
+    this.#moved++
     if (this.#balancing) return
     this.#balancing = true
     queueMicrotask(() => {
@@ -168,7 +185,7 @@ export class Slot {
     for (const go of admitted) go()
   }
 
-  #rest(): void {
-    for (const go of this.#whenResting.splice(0)) go()
+  #settle(): void {
+    for (const go of this.#whenSettled.splice(0)) go()
   }
 }

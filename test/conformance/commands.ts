@@ -27,7 +27,7 @@ const Claim = Schema.TaggedStruct("Claim", {
   limit: upTo(4),
   flows: upTo(2),
   maxAttempts: upTo(2),
-  isolated: Schema.Boolean
+  suspect: Schema.Boolean
 })
 const RecordSteps = Schema.TaggedStruct("RecordSteps", {
   lease,
@@ -47,7 +47,7 @@ const RunCommand = Schema.Union([
   Schema.TaggedStruct("Reconcile", { worker, held: some(lease, 4) }),
   Schema.TaggedStruct("Register", {}),
   Schema.TaggedStruct("Leave", { worker }),
-  Schema.TaggedStruct("EndIsolation", { lease }),
+  Schema.TaggedStruct("Isolate", { lease, isolated: Schema.Boolean }),
   Schema.TaggedStruct("Pulse", { worker, suspecting: Schema.Boolean }),
   Schema.TaggedStruct("List", { limit: upTo(4), flows: upTo(2), active: Schema.Boolean, schedule })
 ])

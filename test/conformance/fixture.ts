@@ -321,18 +321,23 @@ export const fixture = Effect.gen(function*() {
       ),
     claim: (worker: string, limit = 100) => db.claim({ worker, limit, workflows: [workflow] }),
     /** Takes the suspect that is due first, where one lost owner makes a suspect. */
-    isolate: (worker: string) => db.claim({ worker, limit: 9, workflows: [workflow], maxAttempts: 1, isolated: true }),
+    isolate: (worker: string) =>
+      Effect.tap(
+        db.claim({ worker, limit: 9, workflows: [workflow], maxAttempts: 1, suspect: true }),
+        ({ runs }) => Effect.forEach(runs, ({ run }) => db.isolate(lease(run), true))
+      ),
     /** Lets a run that nobody can own be found dead by a worker, once, and have its next owner be alone with it and gone too. */
     doom: (worker: string) =>
       Effect.gen(function*() {
         yield* db.pulse({ worker, leaseMillis: 1_000_000, suspects: [] })
-        yield* db.claim({
+        const { runs } = yield* db.claim({
           worker: name("nobody"),
           limit: 1,
           workflows: [workflow],
           maxAttempts: 1,
-          isolated: true
+          suspect: true
         })
+        yield* Effect.forEach(runs, ({ run }) => db.isolate(lease(run), true))
       }),
     runs: (filter: { readonly workflow?: ReadonlyArray<string> } = {}) =>
       db.listRuns({ workflow: [workflow], ...filter }, { limit: 1000, after: null })

@@ -141,9 +141,9 @@ export class Subject {
         })
       }
       case "Claim": {
-        const { flows, isolated, limit, maxAttempts, worker } = command
+        const { flows, limit, maxAttempts, suspect, worker } = command
         return Effect.tap(
-          db.claim({ worker: this.#worker(worker), limit, workflows: this.flows(flows), maxAttempts, isolated }),
+          db.claim({ worker: this.#worker(worker), limit, workflows: this.flows(flows), maxAttempts, suspect }),
           ({ runs }) => {
             this.owned(runs.map(({ run }) => run))
             return Effect.void
@@ -194,8 +194,8 @@ export class Subject {
         leaving.scope = undefined
         return Scope.close(scope, Exit.void)
       }
-      case "EndIsolation":
-        return db.endIsolation(this.#lease(command.lease))
+      case "Isolate":
+        return db.isolate(this.#lease(command.lease), command.isolated)
       case "Pulse":
         return this.#pulse(command)
       case "List":

@@ -242,7 +242,7 @@ const intercepted = (test: Declare) => {
         suspend: db.suspend(held, t0),
         registerWorker: worker(),
         pulse: db.pulse({ worker: owner, leaseMillis: minute, suspects: [] }),
-        endIsolation: db.endIsolation(held),
+        isolate: db.isolate(held, true),
         release: db.release([held]),
         reconcile: db.reconcile({ worker: owner, held: [] }),
         findSchedule: db.findSchedule(name("s")),

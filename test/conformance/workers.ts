@@ -4,8 +4,8 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Scope from "effect/Scope"
 import { TestClock } from "effect/testing"
-import type { Pulse } from "../../src/SystemDb.ts"
-import { type Declare, fixture, minute, refused, second, t0 } from "./fixture.ts"
+import type { Lease, Pulse, SystemDb } from "../../src/SystemDb.ts"
+import { type Declare, fixture, lease, minute, refused, second, t0 } from "./fixture.ts"
 
 const quiet: Pulse = { alive: true, suspects: [], recovered: 0, dead: [] }
 const gone: Pulse = { alive: false, suspects: [], recovered: 0, dead: [] }
@@ -222,7 +222,7 @@ const pulsing = (test: Declare) => {
         const none = yield* db.claim({ ...request, maxAttempts: deaths })
         assert.deepStrictEqual(none, { runs: [], nextWake: null, suspects: true })
         assert.deepStrictEqual(
-          (yield* db.claim({ ...request, maxAttempts: deaths + 1, isolated: true })).runs,
+          (yield* db.claim({ ...request, maxAttempts: deaths + 1, suspect: true })).runs,
           [],
           "it is no suspect yet"
         )
@@ -230,7 +230,8 @@ const pulsing = (test: Declare) => {
       }
       yield* pulse(other)
       const { runs } = yield* isolate(other)
-      assert.deepStrictEqual(runs.map(({ run }) => [run.id, run.isolated, run.deaths]), [[name("r"), true, 3]])
+      assert.deepStrictEqual(runs.map(({ run }) => [run.id, run.isolated, run.deaths]), [[name("r"), false, 3]])
+      assert.isTrue((yield* run("r")).isolated)
       assert.deepStrictEqual(yield* claim(other), { runs: [], nextWake: null, suspects: false })
     })
   )
@@ -259,7 +260,7 @@ const pulsing = (test: Declare) => {
       const held = { runId: name("r"), worker: dying, epoch: claimed!.run.epoch }
       yield* refused(db.recordStep(held, newStep("s")), "LeaseLost")
       yield* refused(db.finish(held, { status: "Succeeded", outcome: "1" }), "LeaseLost")
-      yield* refused(db.endIsolation(held), "LeaseLost")
+      yield* refused(db.isolate(held, false), "LeaseLost")
     })
   )
 
@@ -290,19 +291,41 @@ const pulsing = (test: Declare) => {
   )
 
   test(
-    "a suspect that is not alone any more is none any more, and not given up with its owner",
+    "a suspect that is not alone any more is not given up with its owner, and stays a suspect",
     Effect.gen(function*() {
       const { db, isolate, name, owned, pulse, run, worker } = yield* fixture
       const other = yield* worker(1_000_000)
       yield* owned("r", name("nobody"))
       yield* pulse(other)
       yield* isolate(name("nobody"))
-      yield* db.endIsolation({ runId: name("r"), worker: name("nobody"), epoch: 2 })
+      yield* db.isolate({ runId: name("r"), worker: name("nobody"), epoch: 2 }, false)
       assert.isFalse((yield* run("r")).isolated)
       assert.deepStrictEqual(yield* pulse(other), { ...quiet, recovered: 1 })
-      assert.strictEqual((yield* run("r")).deaths, 1)
+      assert.strictEqual((yield* run("r")).deaths, 2)
     })
   )
+
+  const inGoodOrder = [
+    ["suspended", (db: SystemDb["Service"], held: Lease) => db.suspend(held, t0)],
+    ["handed back", (db: SystemDb["Service"], held: Lease) => db.release([held])],
+    ["handed back by a comparison", (db: SystemDb["Service"], { worker }: Lease) => db.reconcile({ worker, held: [] })]
+  ] as const
+  for (const [how, giveUp] of inGoodOrder) {
+    test(
+      `a run that is ${how} has lost its owner no times in a row if that owner recorded something, and as often as before if not`,
+      Effect.gen(function*() {
+        const { claim, db, name, newStep, owned, pulse, run, worker } = yield* fixture
+        const other = yield* worker(1_000_000)
+        for (const suffix of ["further", "not"]) yield* owned(suffix, name("nobody"))
+        yield* pulse(other)
+        const { runs } = yield* claim(name("nobody"))
+        const leases = runs.map(({ run }) => lease(run))
+        yield* db.recordStep(leases.find(({ runId }) => runId === name("further"))!, newStep("s"))
+        for (const held of leases) yield* giveUp(db, held)
+        assert.deepStrictEqual([(yield* run("further")).deaths, (yield* run("not")).deaths], [0, 1])
+      })
+    )
+  }
 
   test(
     "workers that pulse at the same moment recover each run once",

@@ -8,9 +8,9 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { StoreError } from "../../Errors.ts"
 import type { Suspect, SystemDb } from "../../SystemDb.ts"
-import { ask } from "../ask.ts"
 import { loop } from "../supervise.ts"
 import { runsRecovered } from "../telemetry.ts"
+import type { Isolation } from "./isolation.ts"
 import type { Settings } from "./options.ts"
 import type { Signals, Worker } from "./worker.ts"
 
@@ -107,8 +107,6 @@ export const keepRegistered = Effect.fnUntraced(function*(
 /** How often a worker compares what it holds with what it owns, when nothing suggests a difference. */
 const reconcileEveryPolls = 5
 const largestClaim = 500
-/** For so long a worker that has other runs executes these before it tries the next suspect. */
-const respiteMillis = 10_000
 /** The first pause before asking again for what is due and was not given, because somebody else holds it. It doubles from then on. */
 const shortestPauseMillis = 2
 
@@ -118,11 +116,10 @@ export const claimRuns = (
   settings: Settings,
   worker: Worker,
   signal: Signal,
-  doubt: { current: boolean }
+  doubt: { current: boolean },
+  isolation: Isolation
 ) => {
   let reconcileAt: number | undefined
-  /** When a suspect may be tried again, as long as there is something else to do. */
-  let isolateAt = 0
   /** How often in a row nothing was given although something is due. */
   let vain = 0
   const beInDoubt = () => {
@@ -146,46 +143,11 @@ export const claimRuns = (
   )
 
   // When it is interrupted, because the engine stops, what it claimed is handed back with the registration.
-  const claim = (id: string, limit: number, isolated: boolean) =>
-    db.claim({ worker: id, limit, workflows: worker.workflows, maxAttempts: settings.maxAttempts, isolated }).pipe(
+  const claim = (id: string, limit: number) =>
+    db.claim({ worker: id, limit, workflows: worker.workflows, maxAttempts: settings.maxAttempts }).pipe(
       Effect.tap(({ runs }) => Effect.sync(() => runs.forEach((run) => worker.submit(run, id)))),
       Effect.tapCause(() => Effect.sync(beInDoubt))
     )
-
-  /**
-   * Tries a suspect alone, so that it alone is to blame if this process dies: makes room for it as a graceful stop does, and takes
-   * nothing else until it is over, only waits, or has come further than its last owner.
-   */
-  const isolate = Effect.gen(function*() {
-    worker.isolating = true
-    yield* worker.drain(() => true)
-    yield* worker.emptied
-    const id = worker.silent || !worker.empty ? undefined : worker.id
-    if (id === undefined) return
-    const { runs: [suspect] } = yield* claim(id, 1, true)
-    if (suspect === undefined) return
-    const { run } = suspect
-    yield* Effect.logWarning(
-      `Run ${run.id} is executed alone: ${run.deaths} workers in a row died while they executed it and others`
-    )
-    yield* worker.rested(run.id)
-    if (worker.executes(run)) {
-      const lease = { runId: run.id, worker: id, epoch: run.epoch }
-      yield* Effect.catchTag(ask(db.endIsolation(lease)), "LeaseLost", () => Effect.void)
-    }
-    signal.raise()
-  }).pipe(Effect.ensuring(Effect.sync(() => {
-    worker.isolating = false
-  })))
-
-  /** Tries a suspect when it is time; how long until then. */
-  const isolateInTurn = Effect.gen(function*() {
-    const left = worker.empty ? 0 : isolateAt - (yield* Clock.currentTimeMillis)
-    if (left > 0) return left
-    yield* isolate
-    isolateAt = (yield* Clock.currentTimeMillis) + respiteMillis
-    return respiteMillis
-  })
 
   const pass = Effect.gen(function*() {
     yield* reconcile
@@ -196,11 +158,11 @@ export const claimRuns = (
     // Without a slot nobody looked, so there may be some.
     worker.backlog = limit === 0
     let wait = settings.pollMillis
-    if (id !== undefined && limit > 0 && worker.workflows.length > 0) {
-      const { nextWake, runs, suspects } = yield* claim(id, limit, false)
+    if (id !== undefined && limit > 0 && worker.suspect === undefined && worker.workflows.length > 0) {
+      const { nextWake, runs, suspects } = yield* claim(id, limit)
       worker.backlog = runs.length === limit
-      if (suspects) wait = Math.min(wait, yield* isolateInTurn)
-      if (worker.backlog) return
+      if (suspects) wait = Math.min(wait, yield* isolation.inTurn)
+      if (worker.suspect === undefined && worker.backlog) return
       const due = nextWake === null ? Infinity : nextWake - (yield* Clock.currentTimeMillis)
       vain = runs.length > 0 || due > 0 ? 0 : vain + 1
       wait = Math.min(wait, Math.max(due, shortestPauseMillis * 2 ** (vain - 1)))

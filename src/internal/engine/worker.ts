@@ -102,8 +102,8 @@ export class Worker {
   silent = false
   /** Set while there may be more runs than there are slots: then every slot that comes free is worth a claim. */
   backlog = false
-  /** Set while it makes room for a suspect, and while it executes one: then it takes nothing else. */
-  isolating = false
+  /** The suspect that it makes room for, or executes: it takes nothing else then. */
+  suspect: Lease | undefined = undefined
   /** Set while what the worker holds is compared with what it owns: no run begins here unless by a claim. */
   reconciling = false
 
@@ -141,7 +141,11 @@ export class Worker {
     const active = Array.from(this.#active.values(), ({ execution, next }) => next?.claimed.run ?? execution.run)
     const reserved = Array.from(this.#reserved, (runId) => ({ runId, epoch: 1 }))
     return {
-      leases: [...active.map(({ epoch, id }) => ({ runId: id, epoch })), ...reserved],
+      leases: [
+        ...active.map(({ epoch, id }) => ({ runId: id, epoch })),
+        ...reserved,
+        ...this.suspect === undefined ? [] : [this.suspect]
+      ],
       lose: (runIds) => {
         const lost = new Set(runIds)
         for (const execution of executions) if (lost.has(execution.run.id)) execution.end("Lost")
@@ -158,7 +162,8 @@ export class Worker {
   reserve(workflow: string, runId: string): Reservation | undefined {
     const worker = this.id
     if (
-      worker === undefined || this.silent || this.isolating || this.#slots.free === 0 || !this.#bodies.has(workflow)
+      worker === undefined || this.silent || this.suspect !== undefined || this.#slots.free === 0 ||
+      !this.#bodies.has(workflow)
     ) return undefined
     // A run that began while the comparison is under way would look like one that was forgotten.
     if (this.reconciling) return undefined
@@ -198,15 +203,19 @@ export class Worker {
     Effect.repeat(Effect.sleep(drainCheckMillis), { times: farewellMillis / drainCheckMillis, until: () => this.empty })
   )
 
-  /** Waits until this run is over here, or only waits, or has come further than before. */
+  /** Whether there is a body that did not stop when it was told to. */
+  get stuck(): boolean {
+    return Array.from(this.#active.values()).some(({ execution }) => this.#left.has(execution))
+  }
+
+  /** Waits until this run is over here, or has come further than before, or has only waited for a while. */
   rested(runId: string): Effect.Effect<void> {
-    return Effect.suspend(() => this.#active.get(runId)?.execution.slot.resting ?? Effect.void)
+    return Effect.suspend(() => this.#active.get(runId)?.execution.slot.rested ?? Effect.void)
   }
 
   /** Whether the run is executed here under this epoch. */
-  executes({ epoch, id }: ClaimedRun["run"]): boolean {
-    const active = this.#active.get(id)
-    return active !== undefined && active.execution.lease.epoch === epoch
+  executes({ epoch, runId }: Lease): boolean {
+    return this.#active.get(runId)?.execution.lease.epoch === epoch
   }
 
   local(runId: string): LocalRun | undefined {

@@ -7,7 +7,7 @@ import { atomic, label, type State } from "./state.ts"
 type Store = SystemDb["Service"]
 type Methods = Pick<
   Store,
-  "recordStep" | "recordStepInTransaction" | "finish" | "suspend" | "endIsolation" | "release" | "reconcile"
+  "recordStep" | "recordStepInTransaction" | "finish" | "suspend" | "isolate" | "release" | "reconcile"
 >
 
 const holds = (run: Run, lease: Lease): boolean =>
@@ -87,6 +87,13 @@ const finish = (state: State): Store["finish"] => (lease, { outcome, status }) =
     })
   )
 
+/** Whether the run's owner has recorded anything of it. */
+export const progressed = (state: State, { epoch, id }: Run): boolean =>
+  Array.from(state.steps.get(id)?.values() ?? []).some((step) => step.epoch === epoch)
+
+/** A run's deaths, when it is given up in good order. */
+const deathsLeft = (state: State, run: Run): number => progressed(state, run) ? 0 : run.deaths
+
 const suspend = (state: State): Store["suspend"] => (lease, wakeAt) =>
   free(
     state,
@@ -97,19 +104,29 @@ const suspend = (state: State): Store["suspend"] => (lease, wakeAt) =>
         const given = state.runs.get(lease.runId)
         return given?.status === "Suspended" && given.epoch === lease.epoch ? Effect.void : lost(lease)
       }
-      state.move("suspend", run, { status: "Suspended", owner: null, wakeAt, handbacks: 0 })
+      state.move("suspend", run, {
+        status: "Suspended",
+        owner: null,
+        wakeAt,
+        handbacks: 0,
+        deaths: deathsLeft(state, run)
+      })
       state.publish({ _tag: "RunsReady" })
       return Effect.void
     })
   )
 
-const endIsolation = (state: State): Store["endIsolation"] => (lease) =>
-  atomic(() => {
-    const run = leased(state, lease)
-    if (run === undefined) return lost(lease)
-    state.put({ ...run, isolated: false, deaths: 0 })
-    return Effect.void
-  })
+const isolate = (state: State): Store["isolate"] => (lease, isolated) =>
+  free(
+    state,
+    lease,
+    atomic(() => {
+      const run = leased(state, lease)
+      if (run === undefined) return lost(lease)
+      state.put({ ...run, isolated })
+      return Effect.void
+    })
+  )
 
 /** Enqueues these Running runs again, attempt unchanged. */
 export const handBack = (
@@ -124,6 +141,7 @@ export const handBack = (
       status: "Enqueued",
       owner: null,
       wakeAt: now + (trouble?.delayMillis ?? 0),
+      deaths: deathsLeft(state, run),
       ...(trouble !== undefined && { reason: trouble.reason, handbacks: run.handbacks + 1 })
     })
   }
@@ -165,7 +183,7 @@ export const make = (state: State): Methods => ({
     Effect.die(new Error("The memory store has no SQL client, so no transaction can hold a step's record.")),
   finish: finish(state),
   suspend: suspend(state),
-  endIsolation: endIsolation(state),
+  isolate: isolate(state),
   release: release(state),
   reconcile: reconcile(state)
 })

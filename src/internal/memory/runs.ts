@@ -36,7 +36,7 @@ const start = (state: State): Store["start"] => (draft) =>
   })
 
 const claim =
-  (state: State): Store["claim"] => ({ isolated = false, limit, maxAttempts = Infinity, worker, workflows }) =>
+  (state: State): Store["claim"] => ({ limit, maxAttempts = Infinity, suspect = false, worker, workflows }) =>
     atomic((now) => {
       let suspects = false
       const waiting: Array<Run & { readonly wakeAt: number }> = []
@@ -44,14 +44,14 @@ const claim =
         const run = state.runs.get(id)
         if (run === undefined || run.wakeAt === null || !workflows.includes(run.workflow)) continue
         if (!allows("claim", run.status)) continue
-        const suspect = run.deaths > 0 && run.deaths >= maxAttempts
-        if (suspect && !isolated && run.wakeAt <= now) suspects = true
-        if (suspect === isolated) waiting.push({ ...run, wakeAt: run.wakeAt })
+        const suspected = run.deaths > 0 && run.deaths >= maxAttempts
+        if (suspected && !suspect && run.wakeAt <= now) suspects = true
+        if (suspected === suspect) waiting.push({ ...run, wakeAt: run.wakeAt })
       }
       waiting.sort((a, b) => a.wakeAt - b.wakeAt || byCodePoint(a.id, b.id))
       const due = waiting
         .filter((run) => run.wakeAt <= now && !state.locks.run(run.id))
-        .slice(0, isolated ? Math.min(limit, 1) : limit)
+        .slice(0, suspect ? Math.min(limit, 1) : limit)
       const taken = new Set(due)
       const runs = due.map((run) => ({
         run: state.move("claim", run, {
@@ -59,13 +59,13 @@ const claim =
           owner: worker,
           epoch: run.epoch + 1,
           wakeAt: null,
-          isolated,
+          isolated: false,
           startedAt: run.startedAt ?? now,
           deadline: run.deadline ?? (run.timeoutMillis === null ? null : now + run.timeoutMillis)
         }),
         steps: state.recorded(run.id)
       }))
-      const nextWake = isolated ? null : waiting.find((run) => !taken.has(run))?.wakeAt ?? null
+      const nextWake = suspect ? null : waiting.find((run) => !taken.has(run))?.wakeAt ?? null
       return Effect.succeed({ runs, nextWake, suspects })
     })
 

@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Random from "effect/Random"
 import type { Pulse, Run, SystemDb } from "../../SystemDb.ts"
-import { handBack } from "./leased.ts"
+import { handBack, progressed } from "./leased.ts"
 import { atomic, byCodePoint, type State } from "./state.ts"
 
 type Store = SystemDb["Service"]
@@ -30,10 +30,6 @@ const registerWorker = (state: State): Store["registerWorker"] => ({ application
       })),
     (id) => deregister(state, id)
   )
-
-/** Whether the run's owner has recorded anything of it. */
-const progressed = (state: State, { epoch, id }: Run): boolean =>
-  Array.from(state.steps.get(id)?.values() ?? []).some((step) => step.epoch === epoch)
 
 /** Enqueues the runs again, or gives those up that were alone on their worker and did nothing but kill it. */
 const recover = (state: State, runs: ReadonlyArray<Run>, now: number) => {

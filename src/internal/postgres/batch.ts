@@ -14,7 +14,7 @@ import type { Fact } from "./facts.ts"
 import { literals, type Tables } from "./names.ts"
 import { floats, instant, instants, ints, type Parameter, texts } from "./parameters.ts"
 import { clock } from "./rows.ts"
-import { fence, stepWrite } from "./steps.ts"
+import { deathsLeft, fence, stepWrite } from "./steps.ts"
 
 type Kind = Fact["_tag"]
 type Of<K extends Kind> = Extract<Fact, { readonly _tag: K }>
@@ -161,7 +161,8 @@ const parts = (t: Tables): { readonly [K in Kind]: Part } => {
     Suspend: {
       write: `suspend_held as materialized (${held("suspend_input", "suspend", "no key update")}),
     suspend_written as (
-      update ${t.runs} r set status = 'Suspended', owner = null, wake_at = i.wake_at, handbacks = 0
+      update ${t.runs} r set status = 'Suspended', owner = null, wake_at = i.wake_at, handbacks = 0,
+        deaths = ${deathsLeft(t)}
       from suspend_held i where r.ctid = i.at returning i.n)`,
       answer: `array(select n::int from suspend_written) as suspend_fresh,
       ${already("suspend", `r.status in (${literals(Lifecycle.to.suspend)})`)},

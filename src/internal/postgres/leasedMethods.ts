@@ -12,7 +12,7 @@ import type { Writer } from "./writer.ts"
 
 export type LeasedMethods = Pick<
   SystemDb["Service"],
-  "recordStep" | "recordStepInTransaction" | "finish" | "suspend" | "endIsolation" | "release" | "reconcile"
+  "recordStep" | "recordStepInTransaction" | "finish" | "suspend" | "isolate" | "release" | "reconcile"
 >
 
 interface Recorded {
@@ -95,10 +95,10 @@ export const make = (db: Database, writer: Writer): LeasedMethods => {
 
     suspend: (lease, wakeAt) => write(lease, { _tag: "Suspend", lease, wakeAt }),
 
-    endIsolation: Effect.fn("SystemDb.endIsolation")(function*(lease) {
+    isolate: Effect.fn("SystemDb.isolate")(function*(lease, isolated) {
       const { epoch, runId, worker } = lease
-      const ended = yield* query(db, "endIsolation", workers.endIsolation, [runId, worker, epoch])
-      if (ended.length === 0) return yield* lost(lease)
+      const held = yield* query(db, "isolate", workers.isolate, [runId, worker, epoch, isolated])
+      if (held.length === 0) return yield* lost(lease)
     }),
 
     release: Effect.fn("SystemDb.release")(function*(leases) {

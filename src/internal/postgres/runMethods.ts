@@ -107,11 +107,11 @@ export const make = (db: Database, writer: Writer, waiters: Waiters, compile: Co
     start,
 
     // Tried once: the worker must know that an answer was lost, since it may own runs that it has not heard of.
-    claim: Effect.fn("SystemDb.claim")(function*({ isolated, limit, maxAttempts, worker, workflows }) {
+    claim: Effect.fn("SystemDb.claim")(function*({ limit, maxAttempts, suspect, worker, workflows }) {
       const rows = yield* queryOnce<PerhapsRun & { readonly nextWake: Date | null; readonly suspects: boolean }>(
         db,
         "claim",
-        isolated === true ? runs.claimSuspect : runs.claim,
+        suspect === true ? runs.claimSuspect : runs.claim,
         [yield* now, texts(workflows), limit, worker, maxAttempts ?? endless]
       )
       const claimed = rows.filter(isRun).map(toRun)

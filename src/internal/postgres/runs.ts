@@ -2,7 +2,7 @@
 import * as Lifecycle from "../lifecycle.ts"
 import { literals, type Tables } from "./names.ts"
 import { clock, distinct, runColumns } from "./rows.ts"
-import { fence } from "./steps.ts"
+import { deathsLeft, fence } from "./steps.ts"
 
 const claimable = (run: string) => `${run}.status in (${literals(Lifecycle.from.claim)})`
 
@@ -96,7 +96,7 @@ export const statements = (t: Tables) => ({
         order by wake_at, id limit $3::int for no key update skip locked) w
       order by w.wake_at, w.id limit least($3::int, 1)),
     claimed as (
-      update ${t.runs} r set status = 'Running', owner = $4::text, epoch = r.epoch + 1, wake_at = null, isolated = true,
+      update ${t.runs} r set status = 'Running', owner = $4::text, epoch = r.epoch + 1, wake_at = null, isolated = false,
         started_at = coalesce(r.started_at, clock.now),
         deadline = coalesce(r.deadline, clock.now + r.timeout_millis * interval '1 millisecond')
       from due, clock where r.id = due.id
@@ -151,7 +151,7 @@ const release = (t: Tables, locked: "skip locked" | ""): string => `
     released as (
       update ${t.runs} r set status = 'Enqueued', owner = null,
         wake_at = clock.now + held.delay * interval '1 millisecond', reason = coalesce(held.reason, r.reason),
-        handbacks = r.handbacks + case when held.reason is null then 0 else 1 end
+        handbacks = r.handbacks + case when held.reason is null then 0 else 1 end, deaths = ${deathsLeft(t)}
       from held, clock where r.id = held.id returning r.id)
     select (select count(*)::int from released) as released,
       array(select r.id from ${t.runs} r join i on ${fence("release")} where r.id not in (select id from held)) as busy`

@@ -17,6 +17,11 @@ export const stepWrite = {
 export const fence = (command: Lifecycle.Command): string =>
   `r.id = i.run_id and r.owner = i.owner and r.epoch = i.epoch and r.status in (${literals(Lifecycle.from[command])})`
 
+/** A run's deaths, when it is given up in good order: none, if its owner has recorded something of it. */
+export const deathsLeft = (t: Tables): string =>
+  `case when r.deaths > 0 and exists (select from ${t.steps} s where s.run_id = r.id and s.epoch = r.epoch offset 0)
+          then 0 else r.deaths end`
+
 export const statements = (t: Tables) => ({
   /** In the order of their first write. */
   list: `select ${stepColumns("s")} from ${t.steps} s where run_id = $1 order by position`,

@@ -2,7 +2,7 @@
 import * as Lifecycle from "../lifecycle.ts"
 import { literals, type Tables } from "./names.ts"
 import { clock } from "./rows.ts"
-import { fence } from "./steps.ts"
+import { deathsLeft, fence } from "./steps.ts"
 
 const running = `status in (${literals(Lifecycle.from.recover)})`
 
@@ -21,7 +21,7 @@ export const statements = (t: Tables) => ({
     owned as materialized (
       select r.id from ${t.runs} r where r.owner = $2 and r.status in (${literals(Lifecycle.from.release)})
       order by r.id for no key update of r skip locked)
-    update ${t.runs} r set status = 'Enqueued', owner = null, wake_at = clock.now
+    update ${t.runs} r set status = 'Enqueued', owner = null, wake_at = clock.now, deaths = ${deathsLeft(t)}
     from owned, clock where r.id = owned.id
     returning r.id`,
 
@@ -87,8 +87,8 @@ export const statements = (t: Tables) => ({
       array(select id from suspects) as "suspectIds",
       array(select renewed_at from suspects) as "suspectTimes"`,
 
-  endIsolation: `
-    update ${t.runs} r set isolated = false, deaths = 0 from (select $1::text as run_id, $2::text as owner, $3::int as epoch) i
+  isolate: `
+    update ${t.runs} r set isolated = $4::boolean from (select $1::text as run_id, $2::text as owner, $3::int as epoch) i
     where ${fence("succeed")} returning r.id`,
 
   /** A run whose row somebody else holds is left for the next comparison. */
@@ -100,7 +100,7 @@ export const statements = (t: Tables) => ({
         and not exists (select from held h where h.run_id = r.id and h.epoch = r.epoch)
       order by r.id for no key update of r skip locked),
     handed_back as (
-      update ${t.runs} r set status = 'Enqueued', owner = null, wake_at = clock.now
+      update ${t.runs} r set status = 'Enqueued', owner = null, wake_at = clock.now, deaths = ${deathsLeft(t)}
       from forgotten, clock where r.id = forgotten.id returning r.id)
     select (select count(*)::int from handed_back) as "handedBack",
       array(select h.run_id from held h where not exists (
