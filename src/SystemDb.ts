@@ -215,11 +215,16 @@ export class SystemDb extends Context.Service<SystemDb, {
    * `suspects` whose session lock is still missing and who have not renewed their lease since. A run of a dead worker is
    * enqueued with one death more, or with none when that worker had recorded something of it; one that was isolated, and had
    * recorded nothing, is Dead.
+   *
+   * A worker whose own lease had expired takes nobody for dead, nor does one that says it cannot tell (`judges`, true by default):
+   * when nobody could reach the store, those who live have to come back first. For the same reason a worker that was not heard of
+   * since the server started is not taken for dead until that is half a lease ago.
    */
   readonly pulse: (request: {
     readonly worker: string
     readonly leaseMillis: number
     readonly suspects: ReadonlyArray<Suspect>
+    readonly judges?: boolean | undefined
   }) => Effect.Effect<Pulse, StoreError>
 
   /**

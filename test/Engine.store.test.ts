@@ -101,9 +101,9 @@ describe("while the store is away", () => {
       assert.strictEqual(yield* inTime(client.run(handle.await)), 7)
     }))
 
-  it.effect("everything waits, for longer than a lease too, and goes on where it was", () =>
+  it.effect("everything waits, for longer than a lease too, and goes on where it was, nobody taken for dead", () =>
     Effect.gen(function*() {
-      const { node } = yield* cluster()
+      const { find, node } = yield* cluster()
       const { ran, step } = tally()
       let gone = false
       const intercept: Intercept = (method, call) =>
@@ -121,7 +121,7 @@ describe("while the store is away", () => {
       )
       yield* elapse("2500 millis", 50)
       gone = true
-      yield* elapse("8 seconds", 50)
+      yield* elapse("25 seconds", 50)
       gone = false
       const results = yield* inTime(
         Effect.forEach(handles, (handle) => nodes[0]!.run(handle.await), { concurrency: 10 })
@@ -129,6 +129,8 @@ describe("while the store is away", () => {
       assert.deepStrictEqual(results, [0, 1, 2, 3, 4, 5, 6, 7, 8, 9])
       assert.strictEqual(ran.size, 40)
       assert.deepStrictEqual([...new Set(ran.values())], [1])
+      const runs = yield* Effect.forEach(handles, ({ id }) => find(id))
+      assert.deepStrictEqual(runs.map(({ attempt }) => attempt), runs.map(() => 1))
     }))
 
   it.effect("a slow store delays, and nothing happens twice", () =>

@@ -1,6 +1,8 @@
 import { assert, describe, it, layer } from "@effect/vitest"
+import * as Deferred from "effect/Deferred"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import { SqlClient } from "effect/sql/SqlClient"
@@ -226,6 +228,30 @@ describe("the worker's session", () => {
       ([row]) => row!.n
     )
   )
+
+  it.live("a process whose transactions use up its connections goes on renewing its lease", () =>
+    Effect.gen(function*() {
+      const { url } = yield* freshDatabase
+      yield* Effect.gen(function*() {
+        const [db, sql] = [yield* SystemDb, yield* SqlClient]
+        const worker = yield* db.registerWorker({ application: "a", leaseMillis: 60_000 })
+        const held = yield* Deferred.make<void>()
+        const began = yield* Effect.forEach([1, 2], () => Deferred.make<void>())
+        const transactions = yield* Effect.forkChild(Effect.forEach(
+          began,
+          (latch) =>
+            sql.withTransaction(sql`select 1`.pipe(
+              Effect.andThen(Deferred.succeed(latch, undefined)),
+              Effect.andThen(Deferred.await(held))
+            )),
+          { concurrency: "unbounded" }
+        ))
+        yield* Effect.forEach(began, Deferred.await)
+        assert.isTrue((yield* db.pulse({ worker, leaseMillis: 60_000, suspects: [] })).alive)
+        yield* Deferred.succeed(held, undefined)
+        yield* Fiber.join(transactions)
+      }).pipe(Effect.scoped, Effect.provide(Postgres.layer({ url, maxConnections: 2 })))
+    }))
 
   it.live("an idle writer whose session was ended writes again, and the next pulse takes the lock again", () =>
     Effect.gen(function*() {

@@ -20,8 +20,12 @@ export const rarely = <A>(say: (about: A) => Effect.Effect<void>) => {
     })
 }
 
-/** Runs `pass` for ever. It waits by itself for its next time; after failures in a row the wait here grows to 5 seconds. */
-export const loop = <E, R>(name: string, pass: Effect.Effect<void, E, R>): Effect.Effect<never, never, R> =>
+/** Runs `pass` for ever. It waits by itself for its next time; after failures in a row the wait here grows, to 5 seconds at most. */
+export const loop = <E, R>(
+  name: string,
+  pass: Effect.Effect<void, E, R>,
+  longestMillis = longestWaitMillis
+): Effect.Effect<never, never, R> =>
   Effect.suspend(() => {
     let failures = 0
     const supervised = Effect.matchCauseEffect(pass, {
@@ -34,7 +38,7 @@ export const loop = <E, R>(name: string, pass: Effect.Effect<void, E, R>): Effec
         failures++
         return Effect.logWarning(`The ${name} loop failed and is tried again`, cause).pipe(
           Effect.andThen(Metric.update(Metric.withAttributes(loopFailures, { loop: name }), 1)),
-          Effect.andThen(Effect.sleep(Math.min(longestWaitMillis, 100 * 2 ** failures)))
+          Effect.andThen(Effect.sleep(Math.min(longestMillis, 100 * 2 ** failures)))
         )
       }
     })

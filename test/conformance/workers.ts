@@ -129,6 +129,20 @@ const pulsing = (test: Declare) => {
   )
 
   test(
+    "a worker whose own lease had expired takes nobody for dead, nor does one that cannot tell, until its next pulse",
+    Effect.gen(function*() {
+      const { owned, pulse, run, worker } = yield* fixture
+      const [dying, cutOff, other] = [yield* worker(second), yield* worker(second), yield* worker(1_000_000)]
+      yield* owned("r", dying)
+      yield* TestClock.adjust("1 minute")
+      assert.deepStrictEqual(yield* pulse(cutOff), quiet)
+      assert.deepStrictEqual(yield* pulse(other, { judges: false }), quiet)
+      assert.strictEqual((yield* run("r")).owner, dying)
+      assert.deepStrictEqual(yield* pulse(cutOff), { ...quiet, recovered: 1 })
+    })
+  )
+
+  test(
     "a lease holds through its last millisecond and has expired one later",
     Effect.gen(function*() {
       const { owned, pulse, worker } = yield* fixture

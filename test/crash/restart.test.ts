@@ -72,6 +72,29 @@ describe("a server that is restarted", () => {
     )
   }
 
+  it.live("has nobody taken for dead when it was away for longer than every lease", () =>
+    Effect.gen(function*() {
+      const server = yield* testServer()
+      const url = yield* server.createDatabase("app")
+      yield* Effect.gen(function*() {
+        const leaseMillis = 4_000
+        yield* Effect.forEach([1, 2, 3], () => startProcess(url, { leaseMillis }), { concurrency: "unbounded" })
+        yield* Effect.forEach(
+          Array.from({ length: jobs }, (_, run) => run),
+          (run) => Job.start({ run }, { runId: `job-${run}` }),
+          { concurrency: "unbounded" }
+        )
+        yield* server.stop("fast")
+        yield* Effect.sleep(leaseMillis + 1_000)
+        yield* server.restart()
+        yield* settle(Effect.orElseSucceed(Effect.map(succeeded, (n) => n === jobs), () => false))
+        const attempts = yield* count(
+          SqlClient.use((sql) => sql<{ n: number }>`select max(attempt)::int as n from effect_durable.runs`)
+        )
+        assert.strictEqual(attempts, 1)
+      }).pipe(Effect.scoped, Effect.provide(client(url)))
+    }), 120_000)
+
   it.live("makes no transaction step fail or count twice", () =>
     Effect.gen(function*() {
       const server = yield* testServer()

@@ -41,6 +41,8 @@ export const keepRegistered = Effect.fnUntraced(function*(
   let registration: Scope.Closeable | undefined
   let suspects: ReadonlyArray<Suspect> = []
   let pulses = 0
+  /** Until when others may have been as cut off as this one was, and still have to come back. */
+  let spareUntil = 0
 
   const register = Effect.uninterruptibleMask((restore) =>
     Effect.gen(function*() {
@@ -69,14 +71,18 @@ export const keepRegistered = Effect.fnUntraced(function*(
   const pulse = Effect.gen(function*() {
     const id = worker.id
     if (id === undefined) return yield* register
-    const { leaseMillis } = settings
+    const { leaseMillis, pulseMillis } = settings
     const now = yield* Clock.currentTimeMillis
-    const found = yield* db.pulse({ worker: id, leaseMillis, suspects })
+    const found = yield* db.pulse({ worker: id, leaseMillis, suspects, judges: now >= spareUntil })
     if (!found.alive) {
       yield* Effect.logWarning(`Worker ${id} was taken for dead and its runs taken over; it starts afresh`)
       worker.lostAll(id)
       yield* unregister
       return yield* register
+    }
+    const answeredAt = yield* Clock.currentTimeMillis
+    if (answeredAt - worker.renewedAt > 2 * pulseMillis) {
+      spareUntil = answeredAt + Math.max(leaseMillis / 2, 3 * pulseMillis)
     }
     worker.renewed(now)
     suspects = found.suspects
@@ -100,7 +106,8 @@ export const keepRegistered = Effect.fnUntraced(function*(
     Effect.andThen(
       Effect.suspend(() => Effect.sleep(pulses++ < quickPulses ? quickPulseMillis : settings.pulseMillis)),
       pulse
-    )
+    ),
+    settings.pulseMillis
   ))
 })
 

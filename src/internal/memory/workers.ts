@@ -52,16 +52,18 @@ const recover = (state: State, runs: ReadonlyArray<Run>, now: number) => {
 
 const absent: Pulse = { alive: false, suspects: [], recovered: 0, dead: [] }
 
-const pulse = (state: State): Store["pulse"] => ({ leaseMillis, suspects, worker }) =>
+const pulse = (state: State): Store["pulse"] => ({ judges = true, leaseMillis, suspects, worker }) =>
   atomic((now) => {
     const self = state.workers.get(worker)
     if (self === undefined) return Effect.succeed(absent)
+    // Silent itself for as long, it knows nothing of others, who have to come back first.
+    const sure = judges && self.leaseUntil >= now
     state.workers.set(worker, { ...self, renewedAt: now, leaseUntil: now + leaseMillis })
 
     for (const other of Array.from(state.workers.values())) {
       const suspected = !other.locked &&
         suspects.some((suspect) => suspect.worker === other.id && suspect.renewedAt === other.renewedAt)
-      if (other.id !== worker && (other.leaseUntil < now || suspected)) state.workers.delete(other.id)
+      if (sure && other.id !== worker && (other.leaseUntil < now || suspected)) state.workers.delete(other.id)
     }
     // Whoever is not registered is dead, also when it came to own a run after it had been removed.
     const orphans = state.running((owner) => !state.workers.has(owner)).filter(({ id }) => !state.locks.run(id))
@@ -69,7 +71,7 @@ const pulse = (state: State): Store["pulse"] => ({ leaseMillis, suspects, worker
       alive: true,
       ...recover(state, orphans, now),
       suspects: Array.from(state.workers.values())
-        .filter((other) => other.id !== worker && !other.locked)
+        .filter((other) => sure && other.id !== worker && !other.locked)
         .map((other) => ({ worker: other.id, renewedAt: other.renewedAt }))
         .sort((a, b) => byCodePoint(a.worker, b.worker))
     })

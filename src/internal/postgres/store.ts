@@ -100,7 +100,7 @@ export const make = Effect.fnUntraced(function*(
     joined: (fiber) => joins(sql, fiber),
     ...RunMethods.make(db, writer, waiters, compile),
     ...LeasedMethods.make(db, writer),
-    ...WorkerMethods.make(db, session),
+    ...WorkerMethods.make(db, session, starts),
     ...ScheduleMethods.make(db),
     ...FiringMethods.make(db),
     ...LedgerMethods.make(db),

@@ -1,7 +1,9 @@
 /** The port's methods about workers. */
 import * as Effect from "effect/Effect"
+import * as EffectSchedule from "effect/Schedule"
+import type { SqlError } from "effect/sql/SqlError"
 import type { Pulse, SystemDb } from "../../SystemDb.ts"
-import { type Database, hint, now, patiently, query, queryOnce } from "./database.ts"
+import { backoff, type Database, hint, live, now, patiently, query, queryOnce } from "./database.ts"
 import { within } from "./deadline.ts"
 import { storeError } from "./errors.ts"
 import { instants, ints, texts } from "./parameters.ts"
@@ -22,7 +24,11 @@ const farewell = "2 seconds"
 /** Not from the fiber's Random: processes with the same seed must not have the same id. */
 const suffix = Effect.sync(() => globalThis.crypto.randomUUID().replaceAll("-", "").slice(-16))
 
-export const make = (db: Database, session: Session): WorkerMethods => {
+/** Others take those for dead who do not come back soon. */
+const often = EffectSchedule.min([backoff, EffectSchedule.spaced("300 millis")])
+
+/** `pulses` is where pulses go, if not by the pool. */
+export const make = (db: Database, session: Session, pulses: Session | undefined): WorkerMethods => {
   const s = statements(db.tables)
 
   const retire = (id: string) =>
@@ -35,6 +41,18 @@ export const make = (db: Database, session: Session): WorkerMethods => {
         )
     )
 
+  /** Not by the pool, which a process may use up and live all the same. */
+  const pulse = (params: ReadonlyArray<unknown>) =>
+    pulses === undefined
+      ? query<PulseRow>(db, "pulse", s.pulse, params)
+      : live(Effect.retry(
+        Effect.mapError(
+          pulses.execute(s.pulse, params) as Effect.Effect<ReadonlyArray<PulseRow>, SqlError>,
+          storeError("pulse")
+        ),
+        { schedule: EffectSchedule.upTo(often, { duration: db.retryForMillis }), while: ({ retryable }) => retryable }
+      ))
+
   return {
     registerWorker: Effect.fn("SystemDb.registerWorker")(function*({ application, leaseMillis }) {
       const id = `${application}-${yield* suffix}`
@@ -46,14 +64,16 @@ export const make = (db: Database, session: Session): WorkerMethods => {
       return id
     }),
 
-    pulse: Effect.fn("SystemDb.pulse")(function*({ leaseMillis, suspects, worker }) {
-      const [row] = yield* query<PulseRow>(db, "pulse", s.pulse, [
+    pulse: Effect.fn("SystemDb.pulse")(function*({ judges = true, leaseMillis, suspects, worker }) {
+      const [row] = yield* pulse([
         yield* now,
         worker,
         leaseMillis,
         texts(suspects.map((suspect) => suspect.worker)),
         instants(suspects.map(({ renewedAt }) => renewedAt)),
-        ints(Array.from(session.keys))
+        ints(Array.from(session.keys)),
+        db.exclusive,
+        judges
       ])
       const { alive, dead, recovered, suspectIds, suspectTimes, unlocked } = row as PulseRow
       if (unlocked) yield* Effect.ignore(session.relock)

@@ -6,6 +6,10 @@ import { deathsLeft, fence } from "./steps.ts"
 
 const running = `status in (${literals(Lifecycle.from.recover)})`
 
+/** Has renewed its lease since the server started, or could have: those who live have to come back first. */
+const heardOf = `($7::boolean or $1::timestamptz is not null or w.renewed_at > pg_postmaster_start_time()
+          or clock_timestamp() - pg_postmaster_start_time() > $3::float8 / 2 * interval '1 millisecond')`
+
 export const statements = (t: Tables) => ({
   /** May be written again, when the answer was lost. */
   register: `
@@ -33,7 +37,10 @@ export const statements = (t: Tables) => ({
    * transaction of the owner's is still open, and then a later pulse takes the run. Who is dead is asked of the locked row
    * itself, so that it is asked again when the row has changed meanwhile.
    *
-   * $7 are the locks of this process, whose workers live. `unlocked` says that the server does not have all of them.
+   * $6 are the locks of this process, whose workers live. `unlocked` says that the server does not have all of them.
+   *
+   * Nobody is found dead by a worker that was silent itself, nor one that was not heard of since the server started, until that is
+   * half a lease ago. $7 leaves the latter out where only this process can reach the store.
    */
   pulse: `
     with recursive ${clock},
@@ -45,10 +52,13 @@ export const statements = (t: Tables) => ({
       where locktype = 'advisory' and classid = ${t.lockClass >>> 0}::oid and objsubid = 2 and granted
         and database = (select oid from pg_database where datname = current_database())),
     locked(key) as materialized (select key from shown union all select unnest($6::int[])),
+    sure as materialized (
+      select from ${t.workers} w, clock
+      where w.id = $2 and exists (select from renewed) and $8::boolean and w.lease_until >= clock.now),
     suspected as materialized (select * from unnest($4::text[], $5::timestamptz(3)[]) as s(id, renewed_at)),
     dead as materialized (
       select w.id from ${t.workers} w
-      where w.id <> $2 and exists (select from renewed) and (
+      where w.id <> $2 and exists (select from sure) and ${heardOf} and (
         w.lease_until < (select now from clock)
         or (exists (select from suspected s where s.id = w.id and s.renewed_at = w.renewed_at)
           and w.lock_key is not null and not exists (select from locked l where l.key = w.lock_key)))
@@ -77,7 +87,7 @@ export const statements = (t: Tables) => ({
       where r.id = i.id returning r.id, r.status),
     suspects as materialized (
       select w.id, w.renewed_at from ${t.workers} w
-      where w.id <> $2 and exists (select from renewed) and w.id not in (select id from dead)
+      where w.id <> $2 and exists (select from sure) and ${heardOf} and w.id not in (select id from dead)
         and w.lock_key is not null and not exists (select from locked l where l.key = w.lock_key)
       order by w.id)
     select exists (select from renewed) as alive,
