@@ -190,26 +190,25 @@ const transact = Effect.fnUntraced(function*(
   doubt: Doubt
 ): Effect.fn.Return<any, any, any> {
   const attempt = Effect.provideService(effect, CurrentStep, { name: step.id.name, attempt: 1 })
-  const once = inTransaction(
-    Effect.flatMap(attempt, (value) => {
-      const { exit, outcome } = Outcome.settleSuccess(value, step.success)
-      if (outcome._tag === "Defect") return exit
-      if (execution.outlived(fiber)) return Effect.interrupt
-      return Effect.flatMap(
-        Effect.catchIf(
-          execution.db.recordStepInTransaction(execution.lease, record(Outcome.stringify(outcome))),
-          (error) => error._tag === "ValueTooLarge" || (error._tag === "StoreError" && error.fate === "Fail"),
-          Effect.die
-        ),
-        (recorded) => {
-          if (!recorded) return Effect.fail(new AlreadyRecorded())
-          doubt.release = execution.hold()
-          return exit
-        }
-      )
-    }),
-    isolation
-  ).pipe(
+  const transaction = Effect.flatMap(attempt, (value) => {
+    const { exit, outcome } = Outcome.settleSuccess(value, step.success)
+    if (outcome._tag === "Defect") return exit
+    if (execution.outlived(fiber)) return Effect.interrupt
+    return Effect.flatMap(
+      Effect.catchIf(
+        execution.db.recordStepInTransaction(execution.lease, record(Outcome.stringify(outcome))),
+        (error) => error._tag === "ValueTooLarge" || (error._tag === "StoreError" && error.fate === "Fail"),
+        Effect.die
+      ),
+      (recorded) => {
+        if (!recorded) return Effect.fail(new AlreadyRecorded())
+        doubt.release = execution.hold()
+        return exit
+      }
+    )
+  })
+  let tries = 0
+  const once = Effect.suspend(() => inTransaction(transaction, isolation, tries++)).pipe(
     Effect.tapError((error) =>
       error instanceof StoreError && !isRolledBack(error) ? Effect.void : Effect.sync(() => known(doubt))
     )

@@ -115,8 +115,12 @@ const plain: Codec<any> = {
 /** The codec for values that need no schema. */
 export const plainJson = <A>(): Codec<A> => plain
 
+/** What cannot even be looked at (a getter that throws, a message that is no text) still gets a text. */
+export const describe = (look: () => string): string =>
+  Result.getOrElse(Result.try(look), () => JSON.stringify({ message: "Something that cannot be described" }))
+
 const description = (error: any): string =>
-  JSON.stringify({ _tag: error?._tag ?? error?.name, message: error?.message ?? String(error) })
+  describe(() => JSON.stringify({ _tag: error?._tag ?? error?.name, message: error?.message ?? String(error) }))
 
 /** For errors that nobody gets back as what they were: keeps the tag and the message, for people to read. */
 export const described: Codec<any> = {

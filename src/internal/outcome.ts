@@ -14,7 +14,7 @@ import * as Exit from "effect/Exit"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import { Undecodable } from "../Errors.ts"
-import type { Codec } from "./codec.ts"
+import { type Codec, describe } from "./codec.ts"
 
 /** An outcome whose values are still JSON text. */
 export type Outcome =
@@ -67,7 +67,7 @@ const decodeDefect = Schema.decodeUnknownResult(DefectJson)
 /** The outcome of a bug. Never fails: what cannot be encoded is described. */
 export const fromDefect = (defect: unknown): Outcome => ({
   _tag: "Defect",
-  defect: JSON.stringify(Result.getOrElse(encodeDefect(defect), () => ({ message: String(defect) })))
+  defect: describe(() => JSON.stringify(Result.getOrElse(encodeDefect(defect), () => ({ message: String(defect) }))))
 })
 
 const unstorable = (what: string, reason: string): Outcome =>

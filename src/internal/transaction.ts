@@ -64,10 +64,11 @@ const obstacle = (
  */
 export const inTransaction = <A, E, R>(
   effect: Effect.Effect<A, E, R>,
-  isolation: Isolation = "read committed"
+  isolation: Isolation = "read committed",
+  tries = 0
 ): Effect.Effect<A, Exclude<E, SqlError> | StoreError, R | SqlClient> =>
   Effect.flatMap(
-    Effect.flatMap(SqlClient, (sql) => attempt(sql, isolation, effect)),
+    Effect.flatMap(SqlClient, (sql) => attempt(sql, isolation, effect, tries)),
     ({ broken, exit }): Effect.Effect<A, Exclude<E, SqlError> | StoreError> => {
       if (Exit.isSuccess(exit) || Cause.hasInterruptsOnly(exit.cause)) return exit as Exit.Exit<A, never>
       const found = obstacle(exit.cause, broken)

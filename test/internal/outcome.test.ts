@@ -2,6 +2,7 @@ import { assert, describe, it } from "@effect/vitest"
 import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
+import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import * as Codec from "../../src/internal/codec.ts"
 import * as Outcome from "../../src/internal/outcome.ts"
@@ -53,7 +54,17 @@ describe("an outcome", () => {
     Effect.gen(function*() {
       const cyclic: { self?: unknown } = {}
       cyclic.self = cyclic
-      for (const defect of ["text", 7, null, undefined, { a: 1 }, cyclic, 1n, Symbol("s"), () => 1]) {
+      const unlookable = [
+        Object.create(null),
+        { message: 1n },
+        new Proxy({}, {
+          get: () => {
+            throw new Error("not to be looked at")
+          }
+        })
+      ]
+      for (const defect of ["text", 7, null, undefined, { a: 1 }, cyclic, 1n, Symbol("s"), () => 1, ...unlookable]) {
+        assert.isTrue(Result.isSuccess(Codec.described.encode(defect)))
         const outcome = Outcome.fromDefect(defect)
         assert.strictEqual(outcome._tag, "Defect")
         assert.doesNotThrow(() => JSON.parse(Outcome.stringify(outcome)))

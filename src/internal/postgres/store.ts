@@ -86,6 +86,7 @@ export const make = Effect.fnUntraced(function*(
   const writer = yield* Writer.make({
     compile,
     execute: ({ params, sql }) => session.execute(sql, params),
+    pooled,
     executeStarts: starts === undefined ? undefined : ({ params, sql }) => starts.execute(sql, params),
     executeAside: ({ params, sql: text }) =>
       deadlines.statement("aside", Effect.withTracerEnabled(sql.unsafe<object>(text, params).unprepared, false)),

@@ -25,7 +25,9 @@ export interface Ended<A, E> {
   readonly broken: SqlError | undefined
 }
 
-const answerWithin = "15 seconds"
+const answerWithinMillis = 15_000
+/** A commit that does more than others, or waits for a standby, has longer each time it is tried. */
+const longestCommitMillis = 120_000
 
 const noAnswer = (statement: string) =>
   new SqlError({
@@ -38,9 +40,13 @@ const noAnswer = (statement: string) =>
 const begin = (isolation: Isolation): string => `BEGIN ISOLATION LEVEL ${isolation.toUpperCase()} READ WRITE`
 
 /** A statement that is given up in time, also where the fiber itself cannot be interrupted. In real time. */
-const bounded = <A>(statement: string, effect: Effect.Effect<A, SqlError>): Effect.Effect<A, SqlError> =>
+const bounded = <A>(
+  statement: string,
+  effect: Effect.Effect<A, SqlError>,
+  millis = answerWithinMillis
+): Effect.Effect<A, SqlError> =>
   live(Effect.timeoutOrElse(Effect.interruptible(effect), {
-    duration: answerWithin,
+    duration: millis,
     orElse: () => Effect.fail(noAnswer(statement))
   }))
 
@@ -49,12 +55,14 @@ class Watched implements Connection {
   broken: SqlError | undefined = undefined
   readonly #connection: Connection
   readonly #begin: string
+  readonly #commitMillis: number
   /** Gives the connection back. */
   readonly #release: Effect.Effect<void>
 
-  constructor(connection: Connection, begin: string, release: Effect.Effect<void>) {
+  constructor(connection: Connection, begin: string, commitMillis: number, release: Effect.Effect<void>) {
     this.#connection = connection
     this.#begin = begin
+    this.#commitMillis = commitMillis
     this.#release = release
   }
 
@@ -107,7 +115,7 @@ class Watched implements Connection {
     if (sql !== "COMMIT") return statement
     // Given back before anything that waits for the commit, and may need the connection, goes on.
     return Effect.onExit(
-      bounded("COMMIT", statement),
+      bounded("COMMIT", statement, this.#commitMillis),
       (exit) => Exit.isSuccess(exit) ? this.#release : this.#rollback
     )
   }
@@ -134,12 +142,13 @@ class Watched implements Connection {
 
 /**
  * Runs the effect in a transaction of its own, once. The client's `withTransaction` inside of it is a savepoint, and its
- * `afterCommit` waits for this commit.
+ * `afterCommit` waits for this commit. `tries` is how often it was tried before.
  */
 export const attempt = <A, E, R>(
   sql: SqlClient,
   isolation: Isolation,
-  effect: Effect.Effect<A, E, R>
+  effect: Effect.Effect<A, E, R>,
+  tries = 0
 ): Effect.Effect<Ended<A, E>, never, R> =>
   Effect.acquireUseRelease(
     Scope.make(),
@@ -148,7 +157,8 @@ export const attempt = <A, E, R>(
         const callers = fiber.getRef(BeginTransaction)
         let connection: Watched | undefined
         const transaction = Effect.flatMap(Scope.provide(sql.reserve, scope), (reserved) => {
-          connection = new Watched(reserved, begin(isolation), Scope.close(scope, Exit.void))
+          const commitMillis = Math.min(answerWithinMillis * 2 ** tries, longestCommitMillis)
+          connection = new Watched(reserved, begin(isolation), commitMillis, Scope.close(scope, Exit.void))
           // The client begins a transaction at level 0, on the connection of the level above if there is one: so it begins this
           // one on a connection of our choice, and knows its savepoints and what waits for its commit.
           return Effect.provideService(

@@ -45,6 +45,8 @@ export interface Options {
   readonly compile: Compile
   /** Runs a statement on the writer's own connection. */
   readonly execute: Execute
+  /** That connection may have no settings of a session, and so no bound to how long it waits for a lock. */
+  readonly pooled: boolean
   /** Runs starts that may have to wait for another transaction, on a connection of their own. Without it there are no others. */
   readonly executeStarts: Execute | undefined
   /** Runs a statement for which neither is kept waiting. */
@@ -136,7 +138,7 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
 
   const attemptAside = attempt(options.executeAside, { patience })
   const lane = (execute: Lane["execute"]): Lane => ({ execute, queue: [], wake: undefined, closed: false })
-  const fenced = lane(attempt(options.execute))
+  const fenced = lane(attempt(options.execute, options.pooled ? { patience } : undefined))
   const starts = options.executeStarts === undefined
     ? undefined
     : lane(attempt(options.executeStarts, { patience }))
@@ -250,7 +252,8 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       closeAt = realTime.currentTimeMillisUnsafe() + closeForMillis
       for (const { wake } of lanes) wake?.()
       // A statement under way may never be answered.
-      return within(Effect.asVoid(Fiber.awaitAll(fibers)), closeForMillis, () => Fiber.interruptAll(fibers))
+      const ended = Effect.andThen(Fiber.awaitAll(fibers), FiberSet.awaitEmpty(aside))
+      return within(ended, closeForMillis, () => Fiber.interruptAll(fibers))
     })
   )
 
