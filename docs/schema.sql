@@ -213,3 +213,24 @@ create table "effect_durable".links (
     );
 
 create index links_by_parent on "effect_durable".links (parent);
+
+-- version 4: schedules that share a scope take turns, count what they started and know their predecessors
+
+alter table "effect_durable".schedules add column waiting_since timestamptz(3), add column started bigint not null default 0,
+      add column incarnation bigint;
+
+update "effect_durable".schedules set started = coalesce((state::json ->> 'started')::bigint, 0),
+      waiting_since = case when waiting then updated_at end;
+
+drop index "effect_durable".schedules_waiting;
+
+alter table "effect_durable".schedules drop column waiting;
+
+create index schedules_waiting on "effect_durable".schedules (name) where waiting_since is not null;
+
+create index schedules_overlapping on "effect_durable".schedules (overlap, name) where overlap is not null;
+
+update "effect_durable".runs set overlap = 'schedule:' || schedule
+      where overlap is not null and status in ('Enqueued', 'Running', 'Suspended');
+
+alter table "effect_durable".backfills add column planned text;

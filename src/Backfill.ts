@@ -22,6 +22,7 @@ import { BackfillEnded, BackfillNotFound, InvalidInput, type StoreError } from "
 import { ask } from "./internal/ask.ts"
 import type { BackfillStatus } from "./internal/lifecycle.ts"
 import { door } from "./internal/schedule/actor.ts"
+import { planned } from "./internal/schedule/backfilling.ts"
 import * as Counting from "./internal/schedule/backfillPlan.ts"
 import { audits, type Store } from "./internal/schedule/change.ts"
 import * as Commands from "./internal/schedule/commands.ts"
@@ -197,8 +198,9 @@ const saidOf = (backfill: NewBackfill) => ({
  * Starts a backfill of every tick in the window that no calendar excludes, and returns at once. Started again under the same id
  * it is the same job, as it was asked for first.
  *
- * A tick is one of the schedule's timing at the time the backfill comes to it, and so are the context and the time-out that its
- * run gets; a schedule that is deleted meanwhile cancels the backfill. With `"skip"` the runs have the ids that the scheduler
+ * The ticks are those of the schedule's timing and bounds when the backfill is started: an edit does not change what was asked
+ * for. The context and the time-out that a run gets are those at the time the backfill comes to its tick. A schedule that is
+ * deleted meanwhile cancels the backfill. With `"skip"` the runs have the ids that the scheduler
  * uses: a tick that ran is passed over, and one that was backfilled is not fired again. With `"rerun"` they have ids of the
  * backfill's own. Runs that retention has deleted count as none.
  *
@@ -243,7 +245,7 @@ export const start: <R extends Ref>(
     const id = options.id === undefined ? yield* uuids.v7 : yield* checkId(options.id)
     const concurrency = yield* checkConcurrency(options.concurrency ?? defaultConcurrency)
     const row = yield* Commands.find(db, subjectOf(schedule))
-    yield* Effect.fromResult(Definition.read(row))
+    const { policies } = yield* Effect.fromResult(Definition.read(row))
     const asked: NewBackfill = {
       id,
       schedule: row.name,
@@ -253,7 +255,8 @@ export const start: <R extends Ref>(
       rerun: options.onExisting === "rerun",
       context: options.context === undefined
         ? null
-        : yield* Effect.fromResult(encodeContext(schedule, row, options.context))
+        : yield* Effect.fromResult(encodeContext(schedule, row, options.context)),
+      planned: planned(row, policies)
     }
     const said = { name: row.name, action: "backfill", after: saidOf(asked) }
     const [audit] = yield* audits([said], options.reason ?? null)

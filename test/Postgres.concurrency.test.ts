@@ -126,14 +126,14 @@ it.live("a schedule that a stranger holds is passed over by a firing, which says
     yield* Schedule.create(Schedule.make("s", { workflow: Tick, cron: "* * * * * *" }))
     const row = Option.getOrThrow(yield* db.findSchedule("s"))
     yield* other.hold({ of: "schedule", key: "s" })
-    const { nextAt, pausedAt, pauseReason, resumeAt, state, status, turn, waiting, wakeAt } = row
+    const { nextAt, pausedAt, pauseReason, resumeAt, state, status, turn, waitingSince, wakeAt } = row
     const fire = db.fire([{
       name: "s",
       turn,
       at: yield* db.now,
       live: null,
       overlapTurn: null,
-      after: { nextAt, pausedAt, pauseReason, resumeAt, state, status, waiting, wakeAt },
+      after: { nextAt, pausedAt, pauseReason, resumeAt, state, status, waitingSince, wakeAt },
       ticks: [],
       owner: null,
       timeoutMillis: null,

@@ -137,7 +137,7 @@ describe("what would become too long an id or an index entry is refused, in byte
     ["name", Schedule.create(Schedule.make(long(401), base))],
     ["externalId", Schedule.create(Schedule.make("new", { ...base, externalId: long(513) }))],
     ["version", Schedule.apply([], { owner: "app", version: "1".repeat(513) })],
-    ["idempotencyKey", Schedule.trigger("there", { idempotencyKey: long(495) })],
+    ["idempotencyKey", Schedule.trigger("there", { idempotencyKey: long(503) })],
     ["id", Backfill.start("there", { ...window, id: long(65) })]
   ]
   for (const [field, effect] of fields) it.effect(field, () => refuses(field, effect))
@@ -149,7 +149,7 @@ describe("what would become too long an id or an index entry is refused, in byte
       const name = long(397)
       yield* Schedule.create(Schedule.make(name, base))
       yield* Schedule.trigger(name)
-      yield* Schedule.trigger(name, { idempotencyKey: "k".repeat(512 - Buffer.byteLength(`sched-${name}-trigger-`)) })
+      yield* Schedule.trigger(name, { idempotencyKey: "k".repeat(512 - Buffer.byteLength(`sched:${name}:`)) })
       const id = long(62)
       yield* Backfill.start(name, { from: day - 3_600_000, to: day, id, onExisting: "rerun" })
       const runs = yield* db.listRuns({}, { limit: 10, after: null })

@@ -272,6 +272,7 @@ const pausedForAnHour = (policies: Schedule.PolicyOptions, options: Parameters<t
     yield* Schedule.pause("daily")
     yield* Schedule.pause("daily")
     yield* TestClock.adjust("1 hour")
+    yield* TestClock.adjust("1 second")
     yield* Schedule.resume("daily", options)
     yield* Schedule.resume("daily", options)
     yield* TestClock.adjust("1 second")
@@ -425,7 +426,7 @@ it.effect("twenty triggers at once are twenty runs, and leave the schedule as it
         concurrency: "unbounded"
       })
       assert.strictEqual(new Set(handles.map(({ id }) => id)).size, 20)
-      assert.isTrue(handles.every(({ id }) => /^sched-hourly-trigger-[0-9a-f-]{36}$/.test(id)))
+      assert.isTrue(handles.every(({ id }) => /^sched:hourly:[0-9a-f-]{36}$/.test(id)))
       for (const handle of handles) assert.strictEqual(DateTime.toEpochMillis(yield* handle.await), day)
       const after = yield* infoOf(hourly)
       assert.deepStrictEqual([after.lastTick, after.nextTick, after.revision], [

@@ -45,14 +45,17 @@ export interface ScheduleDefinition {
  */
 export interface ScheduleContent extends ScheduleDefinition {
   readonly status: ScheduleStatus
-  /** 1, and one more for each change of the definition or the status. */
+  /**
+   * One more for each change of the definition or the status. Given by the store to one that is created: higher than any of an
+   * earlier schedule of the name.
+   */
   readonly revision: number
   /** The first tick that is not decided; null when there is none to come. */
   readonly nextAt: number | null
   /** When the scheduler must look at it; null when only a change or the end of a run can make that necessary. */
   readonly wakeAt: number | null
-  /** Whether starts wait for runs of its overlap scope to end. */
-  readonly waiting: boolean
+  /** Since when starts wait for runs of its overlap scope to end, each after the one before it was made; null when none waits. */
+  readonly waitingSince: number | null
   /** JSON text: what has to be remembered from one decision to the next. */
   readonly state: string
   readonly pausedAt: number | null
@@ -72,6 +75,10 @@ export interface ScheduleContent extends ScheduleDefinition {
 export interface ScheduleRow extends ScheduleContent {
   /** Another number after every write, firing included; no number is used twice in a store. */
   readonly turn: number
+  /** How many runs its ticks have started. */
+  readonly started: number
+  /** A number of its own where there were runs of an earlier schedule of the name when it was created; null otherwise. */
+  readonly incarnation: number | null
   readonly lastTick: number | null
   readonly lastRunId: string | null
   readonly lastRunStatus: RunStatus | null
@@ -250,6 +257,7 @@ export interface EndedRun {
   readonly runId: string
   readonly tick: number
   readonly status: RunStatus
+  readonly createdAt: number
   readonly finishedAt: number
 }
 
@@ -272,7 +280,10 @@ export interface DueSchedule extends
     | "turn"
     | "nextAt"
     | "wakeAt"
-    | "waiting"
+    | "waitingSince"
+    | "started"
+    | "incarnation"
+    | "createdAt"
     | "state"
     | "pausedAt"
     | "pauseReason"
@@ -281,8 +292,16 @@ export interface DueSchedule extends
 {
   /** The turn of its overlap scope: every start under it raises it. Null without one. */
   readonly overlapTurn: number | null
-  /** All runs of its overlap scope that have not ended, in the code point order of their ids; empty without a scope. */
+  /**
+   * All runs that ticks and triggers of the schedules of its overlap scope started and that have not ended, in the code point
+   * order of their ids; empty without a scope. What an earlier schedule of a name started does not count.
+   */
   readonly live: ReadonlyArray<LiveRun>
+  /**
+   * The schedule whose starts wait before those of this one: of the others of a shared scope whose starts wait, the first that
+   * does so since earlier, ties by name; null when there is none.
+   */
+  readonly behind: string | null
   /** Runs started with `settle` that have ended, oldest end first (ties by id), at most 100. */
   readonly ended: ReadonlyArray<EndedRun>
 }
@@ -347,7 +366,7 @@ export interface Firing extends TickOptions {
   /** How the schedule stands afterwards. */
   readonly after: Pick<
     ScheduleContent,
-    "status" | "nextAt" | "wakeAt" | "waiting" | "state" | "pausedAt" | "pauseReason" | "resumeAt"
+    "status" | "nextAt" | "wakeAt" | "waitingSince" | "state" | "pausedAt" | "pauseReason" | "resumeAt"
   >
 
   /** The runs to start, in order. A run id that exists is passed over. */
@@ -402,6 +421,8 @@ export interface NewBackfill {
   readonly rerun: boolean
   /** JSON text given to its runs instead of the schedule's context; null for that. */
   readonly context: string | null
+  /** JSON text: the timing and the bounds it was planned with. Null in those of earlier versions, which take the schedule's. */
+  readonly planned: string | null
 }
 
 /**

@@ -19,6 +19,7 @@ export const filling = Effect.gen(function*() {
     concurrency: 2,
     rerun: false,
     context: null,
+    planned: null,
     ...changes
   })
   const audit = (suffix: string) => f.newAudit({ schedule: f.name("s"), action: "backfill", after: `"${suffix}"` })

@@ -21,8 +21,8 @@ const dueSoon = (test: Declare) => {
         newSchedule("now 1", { wakeAt: t0, nextAt: null }),
         newSchedule("at the horizon", { wakeAt: t0 + minute }),
         newSchedule("never", { wakeAt: null }),
-        newSchedule("waiting", { wakeAt: null, waiting: true }),
-        newSchedule("waiting until", { wakeAt: t0 + 5 * minute, waiting: true }),
+        newSchedule("waiting", { wakeAt: null, waitingSince: t0 }),
+        newSchedule("waiting until", { wakeAt: t0 + 5 * minute, waitingSince: t0 }),
         newSchedule("paused", { wakeAt: null, status: "Paused", pausedAt: t0, pauseReason: "why", resumeAt: t0 + 1 }),
         newSchedule("paused until", { wakeAt: t0 + 5, status: "Paused", pausedAt: t0, resumeAt: t0 + 5, state: "[1]" })
       )
@@ -62,7 +62,7 @@ const firing = (test: Declare) => {
       yield* TestClock.adjust("1 second")
       const origin = "{\"cause\":\"caught up\"}"
       const ticks = [{ ...tick("s-tick", t0), origin, startBy: t0 + minute }]
-      const fired = yield* fire("s", { owner, ticks, after: { state: "[1]", waiting: true } })
+      const fired = yield* fire("s", { owner, ticks, after: { state: "[1]", waitingSince: t0 } })
       const expected: Run = {
         id: name("s-tick"),
         workflow,
@@ -80,6 +80,7 @@ const firing = (test: Declare) => {
         timeoutMillis: null,
         ...unscheduled,
         schedule: name("s"),
+        overlap: `schedule:${name("s")}`,
         tick: t0,
         origin,
         startBy: t0 + minute,
@@ -103,8 +104,9 @@ const firing = (test: Declare) => {
         turn: after.turn,
         nextAt: t0 + minute,
         wakeAt: t0 + minute,
-        waiting: true,
+        waitingSince: t0,
         state: "[1]",
+        started: 1,
         lastTick: t0,
         lastRunId: name("s-tick"),
         lastRunStatus: "Running"
@@ -181,7 +183,8 @@ const firing = (test: Declare) => {
     "a change of the status raises the revision and is a change of the schedule; nothing else in a firing is",
     Effect.gen(function*() {
       const { fire, newSchedule, put, schedule } = yield* fixture
-      yield* put(newSchedule("s", { revision: 3 }))
+      yield* put(newSchedule("s"))
+      const { revision } = yield* schedule("s")
       yield* TestClock.adjust("1 second")
       const paused = { status: "Paused", pausedAt: t0, pauseReason: "failing", resumeAt: t0 + minute } as const
       const stands = (after: Partial<typeof paused | { readonly status: "Active" }>) =>
@@ -196,11 +199,18 @@ const firing = (test: Declare) => {
             resumeAt
           ]
         )
-      assert.deepStrictEqual(yield* stands({}), ["Active", 3, t0, null, null, null])
-      assert.deepStrictEqual(yield* stands(paused), ["Paused", 4, t0 + second, t0, "failing", t0 + minute])
+      assert.deepStrictEqual(yield* stands({}), ["Active", revision, t0, null, null, null])
+      assert.deepStrictEqual(yield* stands(paused), ["Paused", revision + 1, t0 + second, t0, "failing", t0 + minute])
       yield* TestClock.adjust("1 second")
-      assert.deepStrictEqual(yield* stands(paused), ["Paused", 4, t0 + second, t0, "failing", t0 + minute])
-      assert.deepStrictEqual(yield* stands({ status: "Active" }), ["Active", 5, t0 + 2 * second, null, null, null])
+      assert.deepStrictEqual(yield* stands(paused), ["Paused", revision + 1, t0 + second, t0, "failing", t0 + minute])
+      assert.deepStrictEqual(yield* stands({ status: "Active" }), [
+        "Active",
+        revision + 2,
+        t0 + 2 * second,
+        null,
+        null,
+        null
+      ])
     })
   )
 

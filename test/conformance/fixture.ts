@@ -41,11 +41,13 @@ export const ids = (runs: ReadonlyArray<Pick<Run, "id">>) => runs.map((run) => r
 export const contentOf = (row: ScheduleRow): ScheduleContent => {
   const {
     createdAt: _,
-    lastRunId: __,
-    lastRunStatus: ___,
-    lastTick: ____,
-    turn: _____,
-    updatedAt: ______,
+    incarnation: __,
+    lastRunId: ___,
+    lastRunStatus: ____,
+    lastTick: _____,
+    started: ______,
+    turn: _______,
+    updatedAt: ________,
     ...content
   } = row
   return content
@@ -63,13 +65,17 @@ export const dueOf = (row: ScheduleRow, changes: Partial<DueSchedule> = {}): Due
   turn: row.turn,
   nextAt: row.nextAt,
   wakeAt: row.wakeAt,
-  waiting: row.waiting,
+  waitingSince: row.waitingSince,
+  started: row.started,
+  incarnation: row.incarnation,
+  createdAt: row.createdAt,
   state: row.state,
   pausedAt: row.pausedAt,
   pauseReason: row.pauseReason,
   resumeAt: row.resumeAt,
   overlapTurn: null,
   live: [],
+  behind: null,
   ended: [],
   ...changes
 })
@@ -127,7 +133,7 @@ export const fixture = Effect.gen(function*() {
     revision: 1,
     nextAt: t0,
     wakeAt: changes.nextAt === undefined ? t0 : changes.nextAt,
-    waiting: false,
+    waitingSince: null,
     state: "{}",
     pausedAt: null,
     pauseReason: null,
@@ -210,7 +216,7 @@ export const fixture = Effect.gen(function*() {
           status: "Active",
           nextAt: t0 + minute,
           wakeAt: t0 + minute,
-          waiting: false,
+          waitingSince: null,
           state: "{}",
           pausedAt: null,
           pauseReason: null,

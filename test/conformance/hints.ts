@@ -143,7 +143,16 @@ export const hints = (test: Declare) => {
       yield* put(newSchedule("s"))
       const id = name("b")
       const turn = Effect.map(db.findBackfill(id), (found) => Option.getOrThrow(found).turn)
-      const given = { id, schedule: name("s"), from: 0, to: 9, newestFirst: false, rerun: false, context: null }
+      const given = {
+        id,
+        schedule: name("s"),
+        from: 0,
+        to: 9,
+        newestFirst: false,
+        rerun: false,
+        context: null,
+        planned: null
+      }
       yield* hear(db.createBackfill({ ...given, concurrency: 1 }, newAudit()), changed)
       const ticks = [tick("r", 1)]
       yield* hear(

@@ -76,17 +76,64 @@ const seeing = (test: Declare) => {
   )
 
   test(
-    "a run keeps the overlap scope it was started under, whatever becomes of its schedule",
+    "a run that is live counts in the scope that its schedule has now, however that was when it started",
     Effect.gen(function*() {
-      const { drop, edit, fire, name, overlap, run, seen } = yield* overlapping
+      const { edit, fire, name, newSchedule, overlap, put, seen } = yield* overlapping
+      const liveOf = (suffix: string) => Effect.map(seen(suffix), ({ live }) => live.map(({ runId }) => runId))
+      yield* put(newSchedule("free"))
       yield* fire("a")
-      yield* fire("b")
+      yield* fire("free")
+      assert.deepStrictEqual(yield* liveOf("free"), [], "it overlaps with nothing")
+      yield* edit("free", { overlap })
+      for (const suffix of ["a", "b", "free"]) {
+        assert.deepStrictEqual(yield* liveOf(suffix), [name("a-tick"), name("free-tick")])
+      }
       yield* edit("a", { overlap: name("new scope") })
-      yield* drop("b")
-      assert.strictEqual((yield* run("a-tick")).overlap, overlap)
-      assert.deepStrictEqual((yield* seen("a")).live, [])
-      yield* edit("a", { overlap })
-      assert.deepStrictEqual((yield* seen("a")).live.map(({ runId }) => runId), [name("a-tick"), name("b-tick")])
+      assert.deepStrictEqual(yield* liveOf("a"), [name("a-tick")])
+      assert.deepStrictEqual(yield* liveOf("b"), [name("free-tick")])
+    })
+  )
+
+  test(
+    "runs of a schedule that is gone count for nothing, nor do they for one that is created under its name",
+    Effect.gen(function*() {
+      const { db, drop, fire, name, newSchedule, overlap, put, run, schedule, seen, tick } = yield* overlapping
+      yield* fire("a", { ticks: [tick("old", 1)], settle: true })
+      yield* drop("a")
+      assert.deepStrictEqual((yield* seen("b")).live, [])
+      yield* TestClock.adjust("1 second")
+      yield* put(newSchedule("a", { overlap }))
+      const { incarnation, revision } = yield* schedule("a")
+      assert.strictEqual(incarnation, revision, "it knows that there was another one")
+      assert.strictEqual((yield* schedule("b")).incarnation, null)
+      yield* fire("a", { ticks: [tick("new", 2)] })
+      for (const suffix of ["a", "b"]) {
+        assert.deepStrictEqual((yield* seen(suffix)).live.map(({ runId }) => runId), [name("new")])
+      }
+      yield* db.cancel(name("old"), null)
+      const [ended] = (yield* seen("a")).ended
+      assert.deepStrictEqual([ended?.runId, ended?.createdAt], [name("old"), (yield* run("old")).createdAt])
+    })
+  )
+
+  test(
+    "a schedule is behind the one of its scope whose starts wait since earlier, and nobody is behind itself",
+    Effect.gen(function*() {
+      const { edit, newSchedule, name, overlap, put, seen } = yield* overlapping
+      const behind = Effect.forEach(
+        ["a", "b", "c", "other"],
+        (suffix) => Effect.map(seen(suffix), ({ behind }) => behind?.slice(name("").length) ?? null)
+      )
+      yield* put(newSchedule("c", { overlap }), newSchedule("other", { overlap: name("other scope") }))
+      assert.deepStrictEqual(yield* behind, [null, null, null, null])
+      yield* edit("b", { waitingSince: t0 + 5 })
+      assert.deepStrictEqual(yield* behind, ["b", null, "b", null])
+      yield* edit("c", { waitingSince: t0 + 4 })
+      assert.deepStrictEqual(yield* behind, ["c", "c", null, null])
+      yield* edit("a", { waitingSince: t0 + 4 })
+      assert.deepStrictEqual(yield* behind, [null, "a", "a", null])
+      yield* edit("a", { overlap: null })
+      assert.deepStrictEqual(yield* behind, [null, "c", null, null])
     })
   )
 
@@ -240,10 +287,10 @@ const racing = (test: Declare) => {
       const fired = answers.flatMap(({ fired }) => fired)
       assert.strictEqual(fired.filter(({ _tag }) => _tag === "Fired").length, 4)
       assert.strictEqual(fired.filter(({ _tag }) => _tag === "Stale").length, 20)
-      assert.deepStrictEqual(
-        (yield* runs()).map(({ overlap }) => overlap).sort(),
-        [0, 1, 2, 3].map((i) => name(`scope${i}`))
+      const started = (yield* runs()).map(({ schedule }) =>
+        scope(suffixes.findIndex((suffix) => name(suffix) === schedule))
       )
+      assert.deepStrictEqual(started.sort(), [0, 1, 2, 3])
     })
   )
 

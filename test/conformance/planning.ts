@@ -76,7 +76,7 @@ export class Planner {
       revision: variant,
       nextAt: variant === 4 ? null : t0 + variant * second,
       wakeAt: paused || variant === 4 ? null : t0 + variant * second,
-      waiting: variant === 4,
+      waitingSince: variant === 4 ? t0 : null,
       state: `[${variant}]`,
       pausedAt: paused ? t0 : null,
       pauseReason: paused ? "why" : null,
@@ -112,7 +112,7 @@ export class Planner {
         status: "Active",
         nextAt: null,
         wakeAt: null,
-        waiting: false,
+        waitingSince: null,
         state: "{}",
         pausedAt: null,
         pauseReason: null,
@@ -201,7 +201,14 @@ export class Planner {
     options: Pick<Backfill, "newestFirst" | "concurrency" | "context">
   ) {
     const name = this.#schedule(schedule)
-    const given = { id: this.#of.name(`b${backfill}`), schedule: name, from: t0, to: t0 + 9 * second, rerun: false }
+    const given = {
+      id: this.#of.name(`b${backfill}`),
+      schedule: name,
+      from: t0,
+      to: t0 + 9 * second,
+      rerun: false,
+      planned: null
+    }
     return this.#of.db.createBackfill({ ...given, ...options }, this.#audit(name, "backfill"))
   }
 
@@ -358,7 +365,7 @@ export class Planner {
         status: paused ? "Paused" : "Active",
         nextAt: next,
         wakeAt: paused ? null : next,
-        waiting: halfSeconds === 1,
+        waitingSince: halfSeconds === 1 ? t0 : null,
         state: `[${halfSeconds}]`,
         pausedAt: paused ? now : null,
         pauseReason: paused ? "fired" : null,

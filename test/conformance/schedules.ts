@@ -16,6 +16,9 @@ const creating = (test: Declare) => {
       const row = yield* schedule("s")
       assert.deepStrictEqual(row, {
         ...content,
+        revision: row.turn,
+        started: 0,
+        incarnation: null,
         turn: row.turn,
         lastTick: null,
         lastRunId: null,
@@ -32,6 +35,7 @@ const creating = (test: Declare) => {
     Effect.gen(function*() {
       const { name, newSchedule, put, schedule } = yield* fixture
       yield* put(newSchedule("s"))
+      let content = contentOf(yield* schedule("s"))
       const changes: ReadonlyArray<Partial<ScheduleContent>> = [
         { workflow: name("other") },
         { timing: "{\"every\":1}" },
@@ -47,7 +51,7 @@ const creating = (test: Declare) => {
         { revision: 7 },
         { nextAt: t0 - 5 },
         { wakeAt: t0 + 5 },
-        { waiting: true },
+        { waitingSince: t0 },
         { state: "{\"skips\":[1]}" },
         { pausedAt: t0 - 1 },
         { pauseReason: "why" },
@@ -55,9 +59,8 @@ const creating = (test: Declare) => {
         { note: "a note" },
         { contextSchema: null, jsonSchema: null, overlap: null, owner: null, externalId: null },
         { nextAt: null, wakeAt: null, pausedAt: null, pauseReason: null, resumeAt: null, note: null },
-        { status: "Active", waiting: false, revision: 1 }
+        { status: "Active", waitingSince: null, revision: 1 }
       ]
-      let content = newSchedule("s")
       for (const change of changes) {
         content = { ...content, ...change }
         yield* put(content)

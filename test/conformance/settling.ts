@@ -33,10 +33,10 @@ const settling = (test: Declare) => {
       yield* TestClock.adjust("1 minute")
       yield* pulse(owner)
       const ended: ReadonlyArray<EndedRun> = [
-        { runId: name("failed"), tick: 1, status: "Failed", finishedAt: t0 },
-        { runId: name("cancelled"), tick: 2, status: "Cancelled", finishedAt: t0 + second },
-        { runId: name("succeeded"), tick: 0, status: "Succeeded", finishedAt: t0 + second },
-        { runId: name("dead"), tick: 4, status: "Dead", finishedAt: t0 + second + minute }
+        { runId: name("failed"), tick: 1, status: "Failed", createdAt: t0, finishedAt: t0 },
+        { runId: name("cancelled"), tick: 2, status: "Cancelled", createdAt: t0, finishedAt: t0 + second },
+        { runId: name("succeeded"), tick: 0, status: "Succeeded", createdAt: t0, finishedAt: t0 + second },
+        { runId: name("dead"), tick: 4, status: "Dead", createdAt: t0, finishedAt: t0 + second + minute }
       ]
       assert.deepStrictEqual((yield* seen("s")).ended, ended)
       assert.deepStrictEqual(yield* due, yield* seen("s"), "and makes its schedule due")

@@ -19,8 +19,8 @@ export const sorted = <A>(values: ReadonlyArray<A>, key: (value: A) => string | 
 
 /** What differs between stores that behave alike: which numbers they use, and in which order an object has its keys. */
 const normal = (key: string, value: unknown): unknown => {
-  if (key === "turn" || key === "position") return "a number"
-  if (key === "overlapTurn") return value === null ? null : "a number"
+  if (key === "turn" || key === "position" || key === "revision") return "a number"
+  if (key === "overlapTurn" || key === "incarnation") return value === null ? null : "a number"
   if (key === "key" && typeof value === "string") return value.replace(/^e\d{19}$/, "e")
   return typeof value === "object" && value !== null && !Array.isArray(value)
     ? Object.fromEntries(sorted(Object.entries(value), ([key]) => key))

@@ -94,6 +94,7 @@ export const ticks = (test: Declare) => {
           timeoutMillis: null,
           ...unscheduled,
           schedule: name("s"),
+          overlap: `schedule:${name("s")}`,
           tick: 5,
           origin: "{\"cause\":\"schedule\"}",
           parent: null,

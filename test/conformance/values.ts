@@ -268,7 +268,8 @@ const intercepted = (test: Declare) => {
           newestFirst: false,
           concurrency: 1,
           rerun: false,
-          context: null
+          context: null,
+          planned: null
         }, newAudit()),
         findBackfill: db.findBackfill(name("new")),
         listBackfills: db.listBackfills(null, page),

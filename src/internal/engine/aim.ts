@@ -6,10 +6,11 @@ import * as Codec from "../codec.ts"
 import { policy } from "../schedule/actor.ts"
 import { decide, type Decision, type Freeze, type Limits } from "../schedule/decide.ts"
 import { Event, type Happened } from "../schedule/events.ts"
+import { pauseOf, timeIsOver } from "../schedule/pauseEnd.ts"
 import { type Plan, plan } from "../schedule/plan.ts"
 import { type Policies, settles } from "../schedule/policies.ts"
 import * as State from "../schedule/state.ts"
-import { ofTick, runIdOf } from "../schedule/ticks.ts"
+import { type Named, ofTick, runIdOf } from "../schedule/ticks.ts"
 import type { Rules } from "../schedule/timetables.ts"
 import * as Heartbeat from "./heartbeat.ts"
 
@@ -37,7 +38,7 @@ export const toEntry = (row: DueSchedule, { policies, timetable }: Rules): Resul
       state,
       plan: plan(row.name, timetable, policies),
       follows: row.overlap !== null || settles(policies),
-      at: row.ended.length > 0 || row.waiting ? 0 : row.wakeAt ?? Infinity,
+      at: row.ended.length > 0 || row.waitingSince !== null ? 0 : row.wakeAt ?? Infinity,
       assumed: false,
       refusals: 0
     })
@@ -65,7 +66,7 @@ const hookWorkflow = ({ event }: Happened, policies: Policies): string | null =>
 }
 
 /** The run that tells about an event: one for each, whoever decides it. */
-const hooksOf = (schedule: string, happened: Happened, policies: Policies): ReadonlyArray<HookRun> => {
+const hooksOf = (schedule: Named, happened: Happened, policies: Policies): ReadonlyArray<HookRun> => {
   const about = happened.runId ?? runIdOf(schedule, happened.tick)
   if (happened.event === "success") return [Heartbeat.run(about, policies.heartbeat!)]
   const workflow = hookWorkflow(happened, policies)
@@ -73,7 +74,7 @@ const hooksOf = (schedule: string, happened: Happened, policies: Policies): Read
   const { count, event, failures, reason, runId } = happened
   const payload = encodeEvent({
     event,
-    schedule,
+    schedule: schedule.name,
     tick: DateTime.makeUnsafe(happened.tick),
     lastTick: DateTime.makeUnsafe(happened.lastTick),
     count,
@@ -85,17 +86,17 @@ const hooksOf = (schedule: string, happened: Happened, policies: Policies): Read
 }
 
 /** What a policy does to the status, for the audit. */
-const auditOf = ({ name, status }: DueSchedule, { pauseReason, ...after }: Decision["after"]): NewAudit | null => {
-  if (after.status === status) return null
+const auditOf = (row: DueSchedule, after: Decision["after"]): NewAudit | null => {
+  if (after.status === row.status && after.resumeAt === row.resumeAt) return null
   const paused = after.status === "Paused"
   return {
-    schedule: name,
+    schedule: row.name,
     action: paused ? "pause" : "resume",
     actor: policy.name,
     source: policy.source,
-    reason: paused ? pauseReason : "The time it was paused for is over",
-    before: JSON.stringify({ status }),
-    after: JSON.stringify({ status: after.status })
+    reason: paused ? after.pauseReason : timeIsOver,
+    before: JSON.stringify(pauseOf(row)),
+    after: JSON.stringify(pauseOf(after))
   }
 }
 
@@ -109,10 +110,10 @@ export const aim = (entry: Entry, now: number, freezes: ReadonlyArray<Freeze>, l
   const { after, cancels, entries, reliesOnLive, settled, starts } = decision
   const nextState = State.encode(after.state)
   const idle = starts.length === 0 && entries.length === 0 && cancels.length === 0 && settled.length === 0 &&
-    after.status === row.status && after.nextAt === row.nextAt && after.waiting === row.waiting &&
+    after.status === row.status && after.nextAt === row.nextAt && after.waitingSince === row.waitingSince &&
     after.wakeAt === row.wakeAt && nextState === row.state
   if (idle) return undefined
-  const ticking = { name: row.name, plan: entry.plan, policies, timetable }
+  const ticking = { name: row.name, incarnation: row.incarnation, plan: entry.plan, policies, timetable }
   return {
     missed: missedOf(decision),
     firing: {
@@ -130,7 +131,7 @@ export const aim = (entry: Entry, now: number, freezes: ReadonlyArray<Freeze>, l
       entries,
       cancels,
       settled,
-      hooks: decision.events.flatMap((happened) => hooksOf(row.name, happened, policies)),
+      hooks: decision.events.flatMap((happened) => hooksOf(row, happened, policies)),
       audit: auditOf(row, after)
     }
   }
@@ -158,6 +159,7 @@ export const stepped = (
     turn: fired.turn,
     overlapTurn: fired.overlapTurn,
     // Ids of one schedule are ASCII with its name, and equal up to the instant.
+    started: row.started + fired.runs.length,
     live: live.sort((a, b) => a.runId < b.runId ? -1 : a.runId > b.runId ? 1 : 0),
     ended: row.ended.filter(({ runId }) => !settled.has(runId))
   }

@@ -12,7 +12,7 @@ import * as Stream from "effect/Stream"
 import type { StoreError } from "../../Errors.ts"
 import type { Backfill, Hint, ScheduleRow, SystemDb } from "../../SystemDb.ts"
 import { CurrentOperator, policy } from "../schedule/actor.ts"
-import { rest, stretch } from "../schedule/backfilling.ts"
+import { plannedFor, rest, stretch } from "../schedule/backfilling.ts"
 import { audits } from "../schedule/change.ts"
 import { byHand } from "../schedule/commands.ts"
 import { plan } from "../schedule/plan.ts"
@@ -80,7 +80,7 @@ class Backfiller {
     if (cursor === null && live > 0) return this.#follow(backfill)
     const next = cursor === null
       ? this.#end(backfill)
-      : schedule === null
+      : schedule === null || schedule.createdAt > backfill.createdAt
       ? this.#abandon(backfill)
       : this.#advance(backfill, schedule)
     return Effect.catchIf(
@@ -123,11 +123,16 @@ class Backfiller {
   }
 
   #advance(backfill: Backfill, row: ScheduleRow): Effect.Effect<boolean, StoreError> {
-    const rules = this.#timetables.of(row)
+    const stored = backfill.planned === null ? Result.succeed(row) : plannedFor(backfill.planned)
+    const rules = Result.all({
+      own: Result.flatMap(stored, (stored) => this.#timetables.of(stored)),
+      schedule: this.#timetables.of(row)
+    })
     if (Result.isFailure(rules)) return this.#complain(backfill, row, rules.failure)
     this.#unreadable.delete(row.name)
-    const { policies, timetable } = rules.success
-    const ticking: Ticking = { name: row.name, policies, timetable, plan: plan(row.name, timetable, policies) }
+    const { own, schedule: { policies } } = rules.success
+    const { incarnation, name } = row
+    const ticking: Ticking = { name, incarnation, ...own, plan: plan(name, own.timetable, own.policies) }
     return Effect.flatMap(this.#known(backfill), (known) => {
       const { cursor, done, ticks } = stretch(backfill, ticking, known)
       if (done) this.#followed.delete(backfill.id)

@@ -124,7 +124,7 @@ export const make = (state: State): Methods => {
           now,
           owner: null,
           context: backfill.context,
-          overlap: null,
+          counts: false,
           backfill: id,
           settle,
           timeoutMillis

@@ -24,18 +24,40 @@ const maxEnded = 100
 
 // ── what a decision depends on ──────────────────────────────────────────────────────────────────────────────────────
 
+/** What runs of a schedule are kept under as long as they live, whatever its policy says. */
+const ownScope = (schedule: string): string => `schedule:${schedule}`
+
+/** The schedules that share an overlap scope. */
+const members = (state: State, scope: string): ReadonlyArray<Schedule> =>
+  Array.from(state.schedules.values()).filter(({ overlap }) => overlap === scope)
+
 const liveIn = (state: State, scope: string | null): ReadonlyArray<LiveRun> =>
-  scope === null ? [] : Array.from(state.overlapping.get(scope) ?? [])
-    .sort(byCodePoint)
-    .map((runId) => {
-      const { createdAt, schedule, tick } = state.runs.get(runId)!
-      return { runId, schedule: schedule!, tick: tick!, createdAt }
-    })
+  scope === null ? [] : members(state, scope)
+    .flatMap((member) =>
+      Array.from(state.overlapping.get(ownScope(member.name)) ?? [], (runId) => {
+        const { createdAt, tick } = state.runs.get(runId)!
+        return { runId, schedule: member.name, tick: tick!, createdAt }
+      }).filter(({ createdAt }) => createdAt >= member.createdAt)
+    )
+    .sort((a, b) => byCodePoint(a.runId, b.runId))
+
+const byWait = (a: Schedule, b: Schedule): number => a.waitingSince! - b.waitingSince! || byCodePoint(a.name, b.name)
+
+const behindOf = (state: State, schedule: Schedule): string | null => {
+  if (schedule.overlap === null) return null
+  const [first] = members(state, schedule.overlap)
+    .filter((other) =>
+      other.name !== schedule.name && other.waitingSince !== null &&
+      (schedule.waitingSince === null || byWait(other, schedule) < 0)
+    )
+    .sort(byWait)
+  return first?.name ?? null
+}
 
 const endedOf = (state: State, name: string): ReadonlyArray<EndedRun> =>
   Array.from(state.unsettled.get(name) ?? [], (runId) => {
-    const { finishedAt, status, tick } = state.runs.get(runId)!
-    return { runId, tick: tick!, status, finishedAt: finishedAt! }
+    const { createdAt, finishedAt, status, tick } = state.runs.get(runId)!
+    return { runId, tick: tick!, status, createdAt, finishedAt: finishedAt! }
   })
     .sort((a, b) => a.finishedAt - b.finishedAt || byCodePoint(a.runId, b.runId))
     .slice(0, maxEnded)
@@ -52,13 +74,17 @@ const due = (state: State, schedule: Schedule): DueSchedule => ({
   turn: schedule.turn,
   nextAt: schedule.nextAt,
   wakeAt: schedule.wakeAt,
-  waiting: schedule.waiting,
+  waitingSince: schedule.waitingSince,
+  started: schedule.started,
+  incarnation: schedule.incarnation,
+  createdAt: schedule.createdAt,
   state: schedule.state,
   pausedAt: schedule.pausedAt,
   pauseReason: schedule.pauseReason,
   resumeAt: schedule.resumeAt,
   overlapTurn: schedule.overlap === null ? null : state.overlapTurns.get(schedule.overlap) ?? null,
   live: liveIn(state, schedule.overlap),
+  behind: behindOf(state, schedule),
   ended: endedOf(state, schedule.name)
 })
 
@@ -69,8 +95,8 @@ interface StartOptions extends TickOptions {
   readonly owner: string | null
   /** Given to the run instead of the schedule's own context. */
   readonly context: string | null
-  /** Runs of a backfill overlap with nothing: they must not delay the schedule's own. */
-  readonly overlap: string | null
+  /** Whether they count as live. Those of a backfill do not: they must not delay the schedule's own. */
+  readonly counts: boolean
   readonly backfill?: string | undefined
 }
 
@@ -91,7 +117,7 @@ export const startTick = (state: State, schedule: Schedule, tick: TickRun, optio
     tick: tick.tick,
     origin: tick.origin,
     startBy: tick.startBy,
-    overlap: options.overlap,
+    overlap: options.counts ? ownScope(schedule.name) : null,
     backfill: options.backfill ?? null,
     timeoutMillis: options.timeoutMillis
   }
@@ -107,7 +133,7 @@ export const startTicks = (
   options: StartOptions
 ): ReadonlyArray<Run> => {
   const runs = ticks.flatMap((tick) => startTick(state, schedule, tick, options) ?? [])
-  if (runs.length > 0 && options.overlap !== null) state.raiseOverlap(options.overlap)
+  if (runs.length > 0 && options.counts && schedule.overlap !== null) state.raiseOverlap(schedule.overlap)
   if (runs.some((run) => run.status === "Enqueued")) state.publish({ _tag: "RunsReady" })
   return runs
 }
@@ -143,7 +169,9 @@ const fireOne = (state: State, firing: Firing, current: DueSchedule | null, now:
   state.schedules.set(name, next)
   const { owner, settle, timeoutMillis } = firing
   const { overlap } = schedule
-  const runs = startTicks(state, schedule, firing.ticks, { now, owner, settle, timeoutMillis, overlap, context: null })
+  const options = { now, owner, settle, timeoutMillis, counts: true, context: null }
+  const runs = startTicks(state, schedule, firing.ticks, options)
+  state.schedules.set(name, { ...next, started: schedule.started + runs.length })
   if (firing.overlapTurn !== null && overlap !== null && runs.length === 0) state.raiseOverlap(overlap)
   for (const entry of firing.entries) state.record({ schedule: name, ...entry }, now)
   for (const { reason, runId } of firing.cancels) {
@@ -193,8 +221,8 @@ export const make = (state: State): Methods => ({
   dueSchedules: (horizonMillis) =>
     atomic((now) => {
       const schedules = Array.from(state.schedules.values())
-        .filter(({ name, waiting, wakeAt }) =>
-          waiting || (wakeAt !== null && wakeAt < now + horizonMillis) || state.unsettled.has(name)
+        .filter(({ name, waitingSince, wakeAt }) =>
+          waitingSince !== null || (wakeAt !== null && wakeAt < now + horizonMillis) || state.unsettled.has(name)
         )
         .sort((a, b) => (a.wakeAt ?? Infinity) - (b.wakeAt ?? Infinity) || byCodePoint(a.name, b.name))
         .map((schedule) => due(state, schedule))
@@ -218,7 +246,7 @@ export const make = (state: State): Methods => ({
     atomic((now) => {
       const schedule = state.schedules.get(name)
       if (schedule === undefined) return Effect.fail(new ScheduleNotFound({ name }))
-      const runs = startTicks(state, schedule, ticks, { ...options, now, owner: null, overlap: null, context: null })
+      const runs = startTicks(state, schedule, ticks, { ...options, now, owner: null, counts: false, context: null })
       return Effect.succeed(runs.map((run) => run.id))
     }),
 
@@ -239,7 +267,7 @@ export const make = (state: State): Methods => ({
           ...options,
           now,
           owner,
-          overlap: schedule.overlap,
+          counts: true,
           context
         })
         state.audit(audit, now)

@@ -48,9 +48,13 @@ const write = (state: State, change: ScheduleChange, now: number): void => {
       continue
     }
     if (content.overlap !== null && !state.overlapTurns.has(content.overlap)) state.raiseOverlap(content.overlap)
+    const turn = state.nextTurn()
     state.schedules.set(name, {
       ...content,
-      turn: state.nextTurn(),
+      turn,
+      revision: before === undefined ? turn : content.revision,
+      started: before?.started ?? 0,
+      incarnation: before === undefined ? (state.runsOf.has(name) ? turn : null) : before.incarnation,
       lastTick: before?.lastTick ?? null,
       lastRunId: before?.lastRunId ?? null,
       createdAt: before?.createdAt ?? now,

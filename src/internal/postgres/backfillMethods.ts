@@ -23,9 +23,10 @@ interface BackfillRow {
   readonly concurrency: number
   readonly rerun: boolean
   readonly backfillContext: string | null
+  readonly planned: string | null
   readonly backfillStatus: Backfill["status"]
   readonly cursor: Date | null
-  readonly started: number
+  readonly backfillStarted: number
   readonly existing: number
   readonly live: number
   readonly backfillTurn: number
@@ -43,9 +44,10 @@ const toBackfill = (row: BackfillRow): Backfill => ({
   concurrency: row.concurrency,
   rerun: row.rerun,
   context: row.backfillContext,
+  planned: row.planned,
   status: row.backfillStatus,
   cursor: millis(row.cursor),
-  started: row.started,
+  started: row.backfillStarted,
   existing: row.existing,
   live: row.live,
   turn: row.backfillTurn,
@@ -95,7 +97,7 @@ export const make = (db: Database): BackfillMethods => {
 
   return {
     createBackfill: Effect.fn("SystemDb.createBackfill")(function*(backfill, audit) {
-      const { concurrency, context, from, id, newestFirst, rerun, schedule, to } = backfill
+      const { concurrency, context, from, id, newestFirst, planned, rerun, schedule, to } = backfill
       const [row] = yield* query<BackfillRow & { readonly created: boolean }>(db, "createBackfill", s.create, [
         yield* now,
         id,
@@ -106,6 +108,7 @@ export const make = (db: Database): BackfillMethods => {
         concurrency,
         rerun,
         context,
+        planned,
         ...auditOf(yield* freshChange, audit)
       ])
       if (row === undefined) return yield* new ScheduleNotFound({ name: schedule })

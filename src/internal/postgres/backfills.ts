@@ -8,8 +8,8 @@ import { start, tickArrays, tickColumns } from "./ticks.ts"
 const backfillColumns = (alias: string): string =>
   `${alias}.id as "backfillId", ${alias}.schedule as "backfillSchedule", ${alias}.from_at as "fromAt",
       ${alias}.to_at as "toAt", ${alias}.newest_first as "newestFirst", ${alias}.concurrency as "concurrency",
-      ${alias}.rerun as "rerun", ${alias}.context as "backfillContext", ${alias}.status as "backfillStatus",
-      ${alias}.cursor as "cursor", ${alias}.started as "started", ${alias}.existing as "existing",
+      ${alias}.rerun as "rerun", ${alias}.context as "backfillContext", ${alias}.planned as "planned", ${alias}.status as "backfillStatus",
+      ${alias}.cursor as "cursor", ${alias}.started as "backfillStarted", ${alias}.existing as "existing",
       ${alias}.turn::float8 as "backfillTurn", ${alias}.created_at as "backfillCreatedAt",
       ${alias}.updated_at as "backfillUpdatedAt", ${alias}.finished_at as "finishedAt"`
 
@@ -38,16 +38,16 @@ export const statements = (t: Tables) => {
       new as materialized (
         select ${turn} as turn, s.name from ${t.schedules} s where s.name = $3::text and not exists (select from there)),
       made as (
-        insert into ${t.backfills} as b (id, schedule, from_at, to_at, newest_first, concurrency, rerun, context, status,
-          cursor, turn, created_at, updated_at)
+        insert into ${t.backfills} as b (id, schedule, from_at, to_at, newest_first, concurrency, rerun, context, planned,
+          status, cursor, turn, created_at, updated_at)
         select $2::text, new.name, $4::timestamptz(3), $5::timestamptz(3), $6::boolean, $7::int, $8::boolean, $9::text,
-          'Active', case when $6::boolean then $5::timestamptz(3) else $4::timestamptz(3) end, new.turn, clock.now, clock.now
+          $10::text, 'Active', case when $6::boolean then $5::timestamptz(3) else $4::timestamptz(3) end, new.turn, clock.now, clock.now
         from new, clock
         on conflict (id) do update set id = excluded.id
         returning b.*),
       audited as (
-        ${insertAudit(t, 10, "made join new on new.turn = made.turn")})
-      select b.turn in (select turn from new) or exists (select from ${t.audits} where change = $10::text) as created,
+        ${insertAudit(t, 11, "made join new on new.turn = made.turn")})
+      select b.turn in (select turn from new) or exists (select from ${t.audits} where change = $11::text) as created,
         ${backfillColumns("b")}, ${live("b.id")} as "live"
       from (select * from there union all select * from made) b`,
 

@@ -25,6 +25,9 @@ const maxEnded = 100
 
 const millis = (column: string): string => `round(extract(epoch from ${column}) * 1000)::bigint`
 
+/** What runs of a schedule are kept under as long as they live, whatever its policy says. */
+const ownScope = (schedule: string): string => `'schedule:' || ${schedule}.name`
+
 const turnOf = (t: Tables): string => `nextval('${t.turns}')`
 
 const freeze = (t: Tables): string =>
@@ -32,6 +35,18 @@ const freeze = (t: Tables): string =>
 
 /** For one row of the answer alone: it is the same in all of them. */
 const freezeColumns = `f.key as "freezeKey", f.value as "freezeValue", f.turn as "freezeTurn"`
+
+/** The live runs `r` of the overlap scope of the schedule `s`: those of all its members `m`, but of earlier ones of their names. */
+const liveOf = (t: Tables): string =>
+  `${t.schedules} m join ${t.runs} r on r.overlap = ${ownScope("m")} and r.created_at >= m.created_at
+          where m.overlap = s.overlap and r.${live}`
+
+/** The first schedule whose starts wait before those of the schedule `s` of a shared scope. */
+const behindOf = (t: Tables): string =>
+  `(select m.name from ${t.schedules} m
+          where m.overlap = s.overlap and m.waiting_since is not null and m.name <> s.name
+            and (s.waiting_since is null or (m.waiting_since, m.name) < (s.waiting_since, s.name))
+          order by m.waiting_since, m.name limit 1)`
 
 /** What a decision about the schedule `s` depends on beside its row, which may be none; `unsettled`: whether runs ended. */
 const around = (t: Tables, unsettled: string): string =>
@@ -41,12 +56,15 @@ const around = (t: Tables, unsettled: string): string =>
         case when s.overlap is not null then (
           select json_agg(json_build_object('runId', r.id, 'schedule', r.schedule, 'tick', ${millis("r.tick")},
             'createdAt', ${millis("r.created_at")}) order by r.id)::text
-          from ${t.runs} r where r.overlap = s.overlap and r.${live}) end as "live",
+          from ${liveOf(t)}) end as "live",
+        case when s.overlap is not null then ${behindOf(t)} end as "behind",
         case when ${unsettled} then (
           select json_agg(json_build_object('runId', r.id, 'tick', ${millis("r.tick")}, 'status', r.status,
-            'finishedAt', ${millis("r.finished_at")}) order by r.finished_at, r.id)::text
+            'createdAt', ${millis("r.created_at")}, 'finishedAt', ${
+    millis("r.finished_at")
+  }) order by r.finished_at, r.id)::text
           from (
-            select id, tick, status, finished_at from ${t.runs}
+            select id, tick, status, created_at, finished_at from ${t.runs}
             where schedule = s.name and settle and ${finished}
             order by finished_at, id limit ${maxEnded}) r) end as "ended"`
 
@@ -68,7 +86,7 @@ export const statements = (t: Tables) => ({
         from unsettled u where u.name is not null),
       wanted as materialized (
         select name from ${t.schedules} where wake_at < ${clockNow} + $2::float8 * interval '1 millisecond'
-        union select name from ${t.schedules} where waiting
+        union select name from ${t.schedules} where waiting_since is not null
         union select name from unsettled where name is not null)
       select clock.now as "clockNow", ${freezeColumns}, ${around(t, "s.unsettled")}
       from clock left join (
@@ -117,7 +135,7 @@ export const statements = (t: Tables) => ({
       owner: "$4::text",
       context: "coalesce($3::text, s.context)",
       contextSchema: "case when $3::text is null then s.context_schema end",
-      overlap: "s.overlap",
+      overlap: ownScope("s"),
       backfill: "null",
       settle: "$6::boolean",
       timeoutMillis: "$5::float8"
@@ -154,7 +172,7 @@ const firings = new Input<Firing>([
   text("status", ({ after }) => after.status),
   time("next_at", ({ after }) => after.nextAt),
   time("wake_at", ({ after }) => after.wakeAt),
-  flag("waiting", ({ after }) => after.waiting),
+  time("waiting_since", ({ after }) => after.waitingSince),
   text("state", ({ after }) => after.state),
   time("paused_at", ({ after }) => after.pausedAt),
   text("pause_reason", ({ after }) => after.pauseReason),
@@ -290,13 +308,12 @@ const fire = (t: Tables, present: ReadonlyArray<Part>): string => {
       ${freeze(t)},
       input as materialized (select * from ${firings.table(firingsFirst, "i")}),
       candidates as materialized (
-        select i.*, s.overlap, s.tid from input i cross join lateral (
-          select s.overlap, s.ctid as tid from ${t.schedules} s
+        select i.*, s.overlap, s.tid, s.workflow, s.context, s.context_schema from input i cross join lateral (
+          select s.overlap, s.ctid as tid, s.workflow, s.context, s.context_schema from ${t.schedules} s
           where s.name = i.name and s.turn = i.turn::bigint and i.at <= (select now from clock)
             and (select turn from frozen) is not distinct from $2::float8
             and (i.live is null or i.live::jsonb = (
-              select coalesce(jsonb_agg(r.id order by r.id), '[]') from ${t.runs} r
-              where r.overlap = s.overlap and r.${live}))
+              select coalesce(jsonb_agg(r.id order by r.id), '[]') from ${liveOf(t)}))
           offset 0 for update of s skip locked) s),
       scopes as materialized (
         select c.name, o.key from candidates c join ${t.overlaps} o on o.key = c.overlap
@@ -305,16 +322,9 @@ const fire = (t: Tables, present: ReadonlyArray<Part>): string => {
       raised as (
         update ${t.overlaps} o set turn = ${turnOf(t)} from (select distinct key from scopes) x where o.key = x.key
         returning o.key, o.turn),
-      moved as (
-        update ${t.schedules} s set status = c.status, next_at = c.next_at, wake_at = c.wake_at, waiting = c.waiting,
-          state = c.state, paused_at = c.paused_at, pause_reason = c.pause_reason, resume_at = c.resume_at,
-          turn = ${turnOf(t)}, revision = s.revision + (s.status <> c.status)::int,
-          updated_at = case when s.status = c.status then s.updated_at else clock.now end,
-          last_tick = coalesce(c.last_tick, s.last_tick), last_run_id = coalesce(c.last_run_id, s.last_run_id)
-        from candidates c, clock
-        where s.ctid = c.tid and (select count(*) from scopes) >= 0
-          and (c.overlap_turn is null or c.name in (select name from scopes))
-        returning s.name, s.workflow, s.context, s.context_schema, s.overlap, s.turn, c.owner, c.timeout_millis, c.settle),
+      going as materialized (
+        select * from candidates c
+        where (select count(*) from scopes) >= 0 and (c.overlap_turn is null or c.name in (select name from scopes))),
       ticks as materialized (select * from ${ticks.table(ticksFirst, "k")}),
       started as (
         ${
@@ -322,16 +332,27 @@ const fire = (t: Tables, present: ReadonlyArray<Part>): string => {
       owner: "s.owner",
       context: "s.context",
       contextSchema: "s.context_schema",
-      overlap: "s.overlap",
+      overlap: ownScope("s"),
       backfill: "null",
       settle: "s.settle",
       timeoutMillis: "s.timeout_millis"
     })
   }
-        from ticks k join moved s on s.name = k.name, clock
+        from ticks k join going s on s.name = k.name, clock
         order by k.run_id
         on conflict (id) do nothing
-        returning r.*)${writes.map((write) => `,\n      ${write}`).join("")}
+        returning r.*),
+      moved as (
+        update ${t.schedules} s set status = c.status, next_at = c.next_at, wake_at = c.wake_at,
+          waiting_since = c.waiting_since, state = c.state, paused_at = c.paused_at, pause_reason = c.pause_reason,
+          resume_at = c.resume_at, started = s.started + coalesce(n.started, 0),
+          turn = ${turnOf(t)}, revision = s.revision + (s.status <> c.status)::int,
+          updated_at = case when s.status = c.status then s.updated_at else clock.now end,
+          last_tick = coalesce(c.last_tick, s.last_tick), last_run_id = coalesce(c.last_run_id, s.last_run_id)
+        from going c left join (select schedule, count(*) as started from started group by schedule) n on n.schedule = c.name,
+          clock
+        where s.ctid = c.tid
+        returning s.name, s.overlap, s.turn)${writes.map((write) => `,\n      ${write}`).join("")}
       select clock.now as "clockNow", ${freezeColumns}, i.name as firing, m.turn::float8 as "movedTurn",
         case when m.overlap is not null then coalesce(x.turn::float8,
           (select o.turn::float8 from ${t.overlaps} o where o.key = m.overlap)) end as "movedOverlapTurn",

@@ -217,4 +217,24 @@ const resilience: Migration = {
   ]
 }
 
-export const migrations: ReadonlyArray<Migration> = [foundation, ledger, resilience]
+const answers: Migration = {
+  version: 4,
+  name: "schedules that share a scope take turns, count what they started and know their predecessors",
+  // A run is kept under its own schedule, not under the scope that its schedule had.
+  breaking: true,
+  statements: (t) => [
+    `alter table ${t.schedules} add column waiting_since timestamptz(3), add column started bigint not null default 0,
+      add column incarnation bigint`,
+    `update ${t.schedules} set started = coalesce((state::json ->> 'started')::bigint, 0),
+      waiting_since = case when waiting then updated_at end`,
+    `drop index ${t.schema}.schedules_waiting`,
+    `alter table ${t.schedules} drop column waiting`,
+    `create index schedules_waiting on ${t.schedules} (name) where waiting_since is not null`,
+    `create index schedules_overlapping on ${t.schedules} (overlap, name) where overlap is not null`,
+    `update ${t.runs} set overlap = 'schedule:' || schedule
+      where overlap is not null and status in (${literals(Lifecycle.live)})`,
+    `alter table ${t.backfills} add column planned text`
+  ]
+}
+
+export const migrations: ReadonlyArray<Migration> = [foundation, ledger, resilience, answers]

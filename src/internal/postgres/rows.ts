@@ -8,7 +8,7 @@ export type RunRow = Stored<Run, "wakeAt" | "deadline" | "tick" | "startBy" | "c
 export type StepRow = Stored<StepRecord, "wakeAt" | "startedAt" | "recordedAt">
 export type ScheduleStored = Stored<
   ScheduleRow,
-  "nextAt" | "wakeAt" | "pausedAt" | "resumeAt" | "lastTick" | "createdAt" | "updatedAt"
+  "nextAt" | "wakeAt" | "waitingSince" | "pausedAt" | "resumeAt" | "lastTick" | "createdAt" | "updatedAt"
 >
 
 /** The last instant of JavaScript's dates. Postgres knows later ones, which must not be read as none at all. */
@@ -128,6 +128,8 @@ export const toStep = (row: StepRow): StepRecord => ({
 
 /** Turns as numbers: they stay below 2^53. */
 const turn = "turn::float8"
+const started = "started::float8"
+const incarnation = "incarnation::float8"
 
 export const scheduleColumns = selectable({
   name: "name",
@@ -146,12 +148,14 @@ export const scheduleColumns = selectable({
   turn,
   nextAt: "next_at",
   wakeAt: "wake_at",
-  waiting: "waiting",
+  waitingSince: "waiting_since",
   state: "state",
   pausedAt: "paused_at",
   pauseReason: "pause_reason",
   resumeAt: "resume_at",
   note: "note",
+  started,
+  incarnation,
   lastTick: "last_tick",
   lastRunId: "last_run_id",
   createdAt: "created_at",
@@ -175,12 +179,14 @@ export const toSchedule = (row: ScheduleStored): ScheduleRow => ({
   turn: row.turn,
   nextAt: millis(row.nextAt),
   wakeAt: millis(row.wakeAt),
-  waiting: row.waiting,
+  waitingSince: millis(row.waitingSince),
   state: row.state,
   pausedAt: millis(row.pausedAt),
   pauseReason: row.pauseReason,
   resumeAt: millis(row.resumeAt),
   note: row.note,
+  started: row.started,
+  incarnation: row.incarnation,
   lastTick: millis(row.lastTick),
   lastRunId: row.lastRunId,
   lastRunStatus: row.lastRunStatus,
@@ -200,7 +206,10 @@ export const dueColumns = selectable({
   turn,
   nextAt: "next_at",
   dueWakeAt: "wake_at",
-  waiting: "waiting",
+  waitingSince: "waiting_since",
+  dueStarted: started,
+  incarnation,
+  dueCreatedAt: "created_at",
   state: "state",
   pausedAt: "paused_at",
   pauseReason: "pause_reason",
@@ -219,7 +228,10 @@ export interface DueRow {
   readonly turn: number
   readonly nextAt: Date | null
   readonly dueWakeAt: Date | null
-  readonly waiting: boolean
+  readonly waitingSince: Date | null
+  readonly dueStarted: number
+  readonly incarnation: number | null
+  readonly dueCreatedAt: Date
   readonly state: string
   readonly pausedAt: Date | null
   readonly pauseReason: string | null
@@ -227,6 +239,7 @@ export interface DueRow {
   readonly overlapTurn: number | null
   /** JSON text of a list; null for an empty one. */
   readonly live: string | null
+  readonly behind: string | null
   readonly ended: string | null
 }
 
@@ -244,12 +257,16 @@ export const toDue = (row: DueRow): DueSchedule | null =>
     turn: row.turn,
     nextAt: millis(row.nextAt),
     wakeAt: millis(row.dueWakeAt),
-    waiting: row.waiting,
+    waitingSince: millis(row.waitingSince),
+    started: row.dueStarted,
+    incarnation: row.incarnation,
+    createdAt: present(row.dueCreatedAt),
     state: row.state,
     pausedAt: millis(row.pausedAt),
     pauseReason: row.pauseReason,
     resumeAt: millis(row.resumeAt),
     overlapTurn: row.overlapTurn,
     live: list<LiveRun>(row.live),
+    behind: row.behind,
     ended: list<EndedRun>(row.ended)
   }

@@ -1,6 +1,6 @@
 /** The statements about what is declared of schedules: reading them, and changing any number of them as a whole. */
 import type { ScheduleChange, ScheduleContent } from "../scheduleRecords.ts"
-import { type Column, flag, float, Input, int, text, time } from "./columns.ts"
+import { type Column, float, Input, int, text, time } from "./columns.ts"
 import type { Tables } from "./names.ts"
 import { clock, scheduleColumns } from "./rows.ts"
 import { audits, entries, insertAudits, insertEntries } from "./ticks.ts"
@@ -23,7 +23,7 @@ const contentColumns: ReadonlyArray<Column<ScheduleContent>> = [
   int("revision", ({ revision }) => revision),
   time("next_at", ({ nextAt }) => nextAt),
   time("wake_at", ({ wakeAt }) => wakeAt),
-  flag("waiting", ({ waiting }) => waiting),
+  time("waiting_since", ({ waitingSince }) => waitingSince),
   text("state", ({ state }) => state),
   time("paused_at", ({ pausedAt }) => pausedAt),
   text("pause_reason", ({ pauseReason }) => pauseReason),
@@ -115,9 +115,10 @@ export const statements = (t: Tables) => {
           turn = ${turn}, updated_at = clock.now
         from written i, holds, clock where s.name = i.name and i.turn is not null),
       inserted as (
-        insert into ${t.schedules} (name, ${content.join(", ")}, turn, created_at, updated_at)
-        select i.name, ${content.map((column) => `i.${column}`).join(", ")}, ${turn}, clock.now, clock.now
-        from written i, holds, clock where i.turn is null),
+        insert into ${t.schedules} (name, ${content.join(", ")}, turn, incarnation, created_at, updated_at)
+        select i.name, ${content.map((column) => column === "revision" ? "n.turn" : `i.${column}`).join(", ")}, n.turn,
+          case when exists (select from ${t.runs} r where r.schedule = i.name) then n.turn end, clock.now, clock.now
+        from written i cross join lateral (select ${turn} as turn where i.turn is null) n, holds, clock),
       scopes as (
         insert into ${t.overlaps} (key, turn)
         select overlap, ${turn} from (select distinct i.overlap from written i, holds where i.overlap is not null) o

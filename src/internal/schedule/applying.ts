@@ -10,7 +10,7 @@ import {
   type Undecodable,
   type ValueTooLarge
 } from "../../Errors.ts"
-import type { ScheduleChange, ScheduleDefinition, ScheduleRow } from "../../SystemDb.ts"
+import type { NewAudit, ScheduleChange, ScheduleDefinition, ScheduleRow } from "../../SystemDb.ts"
 import * as names from "../names.ts"
 import * as texts from "../texts.ts"
 import * as uuids from "../uuid.ts"
@@ -102,6 +102,8 @@ export const compareVersions = (a: string, b: string): number => {
 interface Planned {
   readonly applied: Applied
   readonly change: Pick<ScheduleChange, "schedules" | "entries"> | undefined
+  /** That pauses are over. */
+  readonly noticed: ReadonlyArray<NewAudit>
   readonly said: ReadonlyArray<Pick<Verdict, "action" | "before" | "after"> & { readonly name: string }>
 }
 
@@ -117,6 +119,7 @@ const planOf = Effect.fnUntraced(function*(
   const schedules: Array<ScheduleChange["schedules"][number]> = []
   const entries: Array<ScheduleChange["entries"][number]> = []
   const said: Array<Planned["said"][number]> = []
+  const noticed: Array<NewAudit> = []
   const applied = { created: [] as Array<string>, unchanged: [] as Array<string> }
   const changed: Array<Applied["changed"][number]> = []
   for (const definition of definitions) {
@@ -134,13 +137,15 @@ const planOf = Effect.fnUntraced(function*(
     }
     // A list that nobody owns takes nothing away from an owner.
     const kept = { ...definition, owner: definition.owner ?? row.owner }
-    const verdict = replace(yield* Effect.fromResult(stand(row, now)), kept, "apply")
+    const standing = yield* Effect.fromResult(stand(row, now))
+    const verdict = replace(standing, kept, "apply")
     if (verdict === undefined) {
       applied.unchanged.push(name)
       continue
     }
     schedules.push({ name, turn: row.turn, content: verdict.content })
-    entries.push(...entriesOf(name, verdict.entries))
+    entries.push(...entriesOf(name, [...standing.noticed?.entries ?? [], ...verdict.entries ?? []]))
+    if (standing.noticed !== undefined) noticed.push(standing.noticed.audit)
     said.push({ name, ...verdict })
     changed.push({ name, fields: differences(row, kept) })
   }
@@ -157,6 +162,7 @@ const planOf = Effect.fnUntraced(function*(
       supersededBy: Option.none()
     },
     change: schedules.length === 0 ? undefined : { schedules, entries },
+    noticed,
     said
   }
 })
@@ -244,7 +250,7 @@ export const apply = (
         // Also when it is the same: who applies a newer version meanwhile must be noticed.
         controls: version === null ? [] : [{ key, turn: control?.turn ?? null, value: JSON.stringify(version) }],
         entries: planned.change?.entries ?? [],
-        audits: yield* audits(said, null)
+        audits: [...planned.noticed, ...yield* audits(said, null)]
       })
       return done ? planned.applied : yield* attempt
     })

@@ -38,9 +38,10 @@ const pageSize = 500
 /** How many ticks of the window have the run that the scheduler, or a backfill in its stead, gives them. */
 export const existing = Effect.fnUntraced(function*(
   db: Store,
-  { name, plan, timetable }: Ticking,
+  ticking: Ticking,
   { from, to }: Span
 ): Effect.fn.Return<number, StoreError> {
+  const { name, plan, timetable } = ticking
   let found = 0
   for (let after: Pick<HistoryRow, "at" | "key"> | null = null;;) {
     const page: ReadonlyArray<HistoryRow> = yield* db.listHistory(
@@ -49,7 +50,7 @@ export const existing = Effect.fnUntraced(function*(
     )
     for (const { at, run } of page) {
       // A run of an earlier timing can stand where there is no tick now.
-      if (run?.id === runIdOf(name, at) && plan.next(at - 1) === at && timetable.excluded(at) === null) found++
+      if (run?.id === runIdOf(ticking, at) && plan.next(at - 1) === at && timetable.excluded(at) === null) found++
     }
     if (page.length < pageSize) return found
     after = page.at(-1)!

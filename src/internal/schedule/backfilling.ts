@@ -1,6 +1,27 @@
 /** How a backfill goes on: which ticks it starts next, and where it stands afterwards. */
-import type { Backfill, TickRun } from "../../SystemDb.ts"
-import { ofTick, runIdOf, type Ticking } from "./ticks.ts"
+import * as Result from "effect/Result"
+import * as Schema from "effect/Schema"
+import type { Backfill, ScheduleRow, TickRun } from "../../SystemDb.ts"
+import type { Policies } from "./policies.ts"
+import { type Named, ofTick, runIdOf, type Ticking } from "./ticks.ts"
+
+const Planned = Schema.fromJsonString(Schema.Struct({
+  timing: Schema.Unknown,
+  from: Schema.NullOr(Schema.Int),
+  until: Schema.NullOr(Schema.Int)
+}))
+const decodePlanned = Schema.decodeUnknownResult(Planned)
+
+/** What says which its ticks are, as it is kept with a backfill: an edit of the schedule does not change what was asked for. */
+export const planned = ({ timing }: Pick<ScheduleRow, "timing">, { from, until }: Policies): string =>
+  JSON.stringify({ timing: JSON.parse(timing) as unknown, from, until })
+
+/** The same as a schedule's row has it. */
+export const plannedFor = (text: string): Result.Result<Pick<ScheduleRow, "timing" | "policies">, string> =>
+  Result.mapBoth(decodePlanned(text), {
+    onSuccess: ({ timing, ...bounds }) => ({ timing: JSON.stringify(timing), policies: JSON.stringify(bounds) }),
+    onFailure: (error) => error.message
+  })
 
 /** What decides how a backfill goes on. */
 export type Job = Pick<
@@ -26,7 +47,7 @@ export interface Stretch {
 }
 
 /** The id of the run that a backfill starts for a tick: the scheduler's own, unless it is to run again. */
-export const backfillRunId = ({ id, rerun }: Pick<Job, "id" | "rerun">, schedule: string, tick: number): string =>
+export const backfillRunId = ({ id, rerun }: Pick<Job, "id" | "rerun">, schedule: Named, tick: number): string =>
   rerun ? `${runIdOf(schedule, tick)}-backfill-${id}` : runIdOf(schedule, tick)
 
 /** The part of the window that is left: from its beginning when it goes back, to its end when it goes forth. */
@@ -56,7 +77,7 @@ export const stretch = (
     }
     cursor = job.newestFirst ? tick : tick + 1
     if (timetable.excluded(tick) !== null) continue
-    const runId = backfillRunId(job, ticking.name, tick)
+    const runId = backfillRunId(job, ticking, tick)
     ticks.push({ ...ofTick(ticking, tick, "backfill"), runId })
     if (!known.has(runId)) free--
   }

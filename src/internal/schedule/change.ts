@@ -7,6 +7,7 @@ import * as uuids from "../uuid.ts"
 import { CurrentOperator } from "./actor.ts"
 import { contentOf, type Read, read } from "./definition.ts"
 import type { LedgerEntry } from "./ledger.ts"
+import { type PauseEnd, pauseEnd } from "./pauseEnd.ts"
 import * as State from "./state.ts"
 
 export type Store = SystemDb["Service"]
@@ -21,11 +22,13 @@ export interface Verdict {
   readonly after?: unknown
 }
 
-/** A schedule as it stands when a change is decided. */
+/** A schedule as it stands when a change is decided: Active, when the time that it was paused for is over. */
 export interface Standing extends Read {
   readonly row: ScheduleRow
   readonly content: ScheduleContent
   readonly now: number
+  /** That its pause is over, if nobody has recorded it yet: any change does. */
+  readonly noticed: Pick<PauseEnd, "entries" | "audit"> | undefined
 }
 
 const text = (value: unknown): string | null => value === undefined ? null : JSON.stringify(value)
@@ -54,22 +57,33 @@ export const entriesOf = (schedule: string, entries: ReadonlyArray<LedgerEntry> 
 const write = Effect.fnUntraced(function*(
   db: Store,
   name: string,
-  row: ScheduleRow | undefined,
-  verdict: Verdict,
+  turn: number | null,
+  content: ScheduleContent | null,
+  verdict: Verdict | undefined,
+  noticed: Standing["noticed"],
   reason: string | null
 ): Effect.fn.Return<boolean, ValueTooLarge | StoreError> {
   return yield* db.changeSchedules({
     id: yield* uuids.v7,
-    schedules: [{ name, turn: row?.turn ?? null, content: verdict.content }],
+    schedules: [{ name, turn, content }],
     controls: [],
-    entries: entriesOf(name, verdict.entries),
-    audits: yield* audits([{ name, ...verdict }], reason)
+    entries: entriesOf(name, [...noticed?.entries ?? [], ...verdict?.entries ?? []]),
+    audits: [
+      ...noticed === undefined ? [] : [noticed.audit],
+      ...verdict === undefined ? [] : yield* audits([{ name, ...verdict }], reason)
+    ]
   })
 })
 
 /** What has to be looked at before a schedule that is there can be changed. Undecodable rows can be deleted, not changed. */
 export const stand = (row: ScheduleRow, now: number): Result.Result<Standing, Undecodable> =>
-  Result.map(read(row), (read) => ({ ...read, row, content: contentOf(row), now }))
+  Result.map(read(row), (read) => {
+    const content = contentOf(row)
+    const end = pauseEnd(content, read, now)
+    return end === undefined
+      ? { ...read, row, content, now, noticed: undefined }
+      : { ...read, state: end.state, row, content: end.content, now, noticed: end }
+  })
 
 /** Two round trips to find it and three with the change; again from the start when something came in between. */
 export const find = Effect.fnUntraced(function*(
@@ -80,7 +94,7 @@ export const find = Effect.fnUntraced(function*(
   return row ?? (yield* new ScheduleNotFound({ name }))
 })
 
-/** Changes one schedule that is there. No verdict: nothing is to be done. */
+/** Changes one schedule that is there. No verdict: nothing is to be done, but to record that a pause is over. */
 export const change = <E>(
   db: Store,
   name: string,
@@ -90,9 +104,11 @@ export const change = <E>(
   const attempt: ReturnType<typeof change<E>> = Effect.gen(function*() {
     const row = yield* find(db, name)
     const standing = yield* Effect.fromResult(stand(row, yield* db.now))
+    const { content, noticed } = standing
     const verdict = yield* Effect.fromResult(decide(standing))
-    if (verdict === undefined) return row
-    return (yield* write(db, name, row, verdict, reason ?? null)) ? row : yield* attempt
+    if (verdict === undefined && noticed === undefined) return row
+    const after = verdict === undefined ? revised(content, {}) : verdict.content
+    return (yield* write(db, name, row.turn, after, verdict, noticed, reason ?? null)) ? row : yield* attempt
   })
   return attempt
 }
@@ -102,7 +118,15 @@ export const create = (
   db: Store,
   content: ScheduleContent
 ): Effect.Effect<boolean, ValueTooLarge | StoreError> =>
-  write(db, content.name, undefined, { content, action: "create", after: definitionOf(content) }, null)
+  write(
+    db,
+    content.name,
+    null,
+    content,
+    { content, action: "create", after: definitionOf(content) },
+    undefined,
+    null
+  )
 
 /** Deletes it, whatever its row says. */
 export const remove = (
@@ -113,7 +137,8 @@ export const remove = (
   Effect.gen(function*() {
     const row = yield* find(db, name)
     const verdict = { content: null, action: "delete", before: definitionOf(row) }
-    if (!(yield* write(db, name, row, verdict, reason ?? null))) yield* remove(db, name, reason)
+    const done = yield* write(db, name, row.turn, null, verdict, undefined, reason ?? null)
+    if (!done) yield* remove(db, name, reason)
   })
 
 /** Stored text as JSON; as it is, when another version wrote something else. */

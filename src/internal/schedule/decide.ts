@@ -14,8 +14,8 @@ import type { Happened } from "./events.ts"
 import { Ledger, type LedgerEntry } from "./ledger.ts"
 import { type Plan, plan } from "./plan.ts"
 import type { Policies } from "./policies.ts"
-import type { State, Stretch } from "./state.ts"
-import { latenessOf } from "./stretch.ts"
+import { passing, type State, type Stretch } from "./state.ts"
+import { frozenAt, latenessOf } from "./stretch.ts"
 import { iso, runIdOf } from "./ticks.ts"
 
 /** Why a run of a schedule was started. */
@@ -52,7 +52,7 @@ export interface Decision {
   /** Whether it depends on which runs are live. */
   readonly reliesOnLive: boolean
   readonly after:
-    & Pick<DueSchedule, "status" | "nextAt" | "wakeAt" | "waiting" | "pausedAt" | "pauseReason" | "resumeAt">
+    & Pick<DueSchedule, "status" | "nextAt" | "wakeAt" | "waitingSince" | "pausedAt" | "pauseReason" | "resumeAt">
     & {
       readonly state: State
     }
@@ -70,6 +70,13 @@ export const limits: Limits = { starts: 500, entries: 500, ticks: 10_000 }
 
 type Standing = Pick<Decision["after"], "status" | "pausedAt" | "pauseReason" | "resumeAt">
 
+/** How many runs the schedule's ticks may start still; null for any number. */
+export const runsLeft = (
+  { maxRuns }: Policies,
+  started: number,
+  { countedFrom }: Pick<State, "countedFrom">
+): number | null => maxRuns === null ? null : Math.max(0, maxRuns - (started - countedFrom))
+
 // ── runs that ended ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 interface Settlement {
@@ -86,7 +93,8 @@ const settle = ({ policies, row, state }: Subject): Settlement => {
   let failures = state.failures
   let pauseReason: string | null = null
   const events: Array<Happened> = []
-  for (const { runId, status, tick } of row.ended) {
+  // What an earlier schedule of the name started is no concern of this one.
+  for (const { runId, status, tick } of row.ended.filter(({ createdAt }) => createdAt >= row.createdAt)) {
     const about = { tick, lastTick: tick, count: 1, runId }
     if (status === "Failed" || status === "Dead") {
       failures++
@@ -110,133 +118,214 @@ const settle = ({ policies, row, state }: Subject): Settlement => {
 
 const active: Standing = { status: "Active", pausedAt: null, pauseReason: null, resumeAt: null }
 
+/** Whether the time that the schedule was paused for is over. */
+export const isOver = ({ resumeAt, status }: Standing, now: number): boolean =>
+  status === "Paused" && resumeAt !== null && resumeAt <= now
+
 /**
- * How the schedule stands now. A pause that has run its time ends at the instant it was to end, whenever that is noticed; one
- * for failures begins now, unless the schedule is Paused already.
+ * How the schedule stands now, once a pause that has run its time was ended. One for failures begins now, or takes the end from a
+ * pause that has one: what failed as often as it may does not go on by itself.
  */
-const standing = ({ row }: Subject, pauseReason: string | null, now: number): Standing => {
-  if (row.status === "Paused" && (row.resumeAt === null || row.resumeAt > now)) return row
-  return pauseReason === null ? active : { status: "Paused", pausedAt: now, pauseReason, resumeAt: null }
+const standing = (row: Standing, pauseReason: string | null, now: number): Standing => {
+  if (row.status === "Active") {
+    return pauseReason === null ? active : { status: "Paused", pausedAt: now, pauseReason, resumeAt: null }
+  }
+  return pauseReason === null || row.resumeAt === null ? row : { ...row, pauseReason, resumeAt: null }
 }
 
 // ── ticks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const missedReasons: ReadonlyArray<string | null> = ["Down", "Late", "Window", "Cap"]
-
-const frozenAt = (freezes: ReadonlyArray<Freeze>, tick: number): boolean =>
-  freezes.some(({ from, to }) => from <= tick && (to === null || tick < to))
+const whyMissed = {
+  Down: "nobody started them in time",
+  Late: "their start deadline had passed",
+  Window: "they were older than the catch-up window",
+  Cap: "more ticks were late than the catch-up cap lets start"
+} as const
+const missedReasons = Object.keys(whyMissed) as ReadonlyArray<keyof typeof whyMissed>
 
 /** One event for all that was dropped in this decision. */
 const missed = (entries: ReadonlyArray<LedgerEntry>): ReadonlyArray<Happened> => {
-  const dropped = entries.filter(({ decision, reason }) => decision === "Missed" && missedReasons.includes(reason))
+  const dropped = entries.filter(({ decision, reason }) =>
+    decision === "Missed" && missedReasons.some((known) => known === reason)
+  )
   if (dropped.length === 0) return []
   const tick = Math.min(...dropped.map(({ first }) => first))
   const lastTick = Math.max(...dropped.map(({ last }) => last))
   const count = dropped.reduce((sum, entry) => sum + (entry.count ?? 0), 0)
-  const reason = `${count} tick${count === 1 ? " was" : "s were"} dropped because nobody started them in time`
+  const reasons = missedReasons.filter((reason) => dropped.some((entry) => entry.reason === reason))
+  const because = reasons.map((reason) => whyMissed[reason]).join(", or ")
+  const reason = `${count} tick${count === 1 ? " was" : "s were"} dropped because ${because}`
   return [{ event: "missed", tick, lastTick, count, runId: null, failures: 0, reason }]
 }
 
 /** The pass over what waits and over the ticks that are due. */
 class Pass {
-  readonly ledger = new Ledger()
   readonly admission: Admission
   readonly #subject: Subject
   readonly #plan: Plan
   readonly #now: number
   readonly #limits: Limits
-  #started: number
+  readonly #ledger: Ledger
+  /** How many runs its ticks may start still. */
+  readonly #left: number
   #skipNext: number
   #skips: ReadonlyArray<number>
+  #ahead: ReadonlyArray<number>
+  #cursor: number | null = null
 
-  constructor(subject: Subject, plan: Plan, now: number, limits: Limits) {
+  constructor(subject: Subject, plan: Plan, now: number, limits: Limits, ledger: Ledger) {
+    const { policies, row, state } = subject
     this.#subject = subject
     this.#plan = plan
     this.#now = now
     this.#limits = limits
-    this.admission = new Admission(subject.row.name, subject.policies.overlap, subject.row.live)
-    this.#started = subject.state.started
-    this.#skipNext = subject.state.skipNext
-    this.#skips = subject.state.skips
-    for (const pending of subject.state.buffered) this.#admit(pending, true)
+    this.#ledger = ledger
+    this.#left = runsLeft(policies, row.started, state) ?? Infinity
+    this.admission = new Admission(row, policies.overlap, { starts: limits.starts, runs: this.#left })
+    this.#skipNext = state.skipNext
+    this.#skips = state.skips
+    this.#ahead = state.ahead
+    for (const pending of state.buffered) this.#admit(pending, true)
+    for (const { at, tick } of state.putOff) if (at <= now) this.#startPutOff(tick)
   }
 
-  get remembered(): Pick<State, "started" | "skipNext" | "skips" | "buffered"> {
+  get remembered(): Pick<State, "skipNext" | "skips" | "buffered" | "putOff" | "ahead"> {
     return {
-      // Counted only where it matters, so that the state of most schedules never changes.
-      started: this.#subject.policies.maxRuns === null ? this.#subject.state.started : this.#started,
+      putOff: this.#subject.state.putOff.filter(({ at }) => at > this.#now),
       skipNext: this.#skipNext,
       skips: this.#skips,
-      buffered: this.admission.buffered
+      buffered: this.admission.buffered,
+      ahead: this.#ahead
     }
   }
 
-  get #exhausted(): boolean {
-    const { maxRuns } = this.#subject.policies
-    return maxRuns !== null && this.#started + this.admission.buffered.length >= maxRuns
+  /** Whether it is known that it starts no further run. What starts now may turn out to be there already, and does not count then. */
+  get ended(): boolean {
+    return this.#left <= 0 && this.#ahead.length === 0
+  }
+
+  /** Whether it starts no further run if those that start now are new. */
+  get spent(): boolean {
+    return this.#left <= this.admission.starts.length
   }
 
   /** Decides the ticks from the cursor on that are due; where the cursor stands then, and the stretch that is not done. */
   run(cursor: number | null): { readonly nextAt: number | null; readonly stretch: Stretch | null } {
+    this.#cursor = cursor
     let nextAt = cursor
     let stretch = this.#subject.state.stretch
     for (let looked = 0; nextAt !== null; looked++) {
-      if (this.#exhausted) return { nextAt: null, stretch: null }
+      // Before one that was started, and may be the last, there are ticks still.
+      if (this.spent && this.#ahead.length === 0) break
       if (this.#plan.dueAt(nextAt) > this.#now || this.#full(looked)) break
-      stretch = latenessOf(stretch, this.#plan, this.#subject, nextAt, this.#now)
+      stretch = this.#stretchOf(nextAt, stretch)
       this.#decide(nextAt, stretch)
       nextAt = this.#plan.next(nextAt)
     }
-    const done = nextAt === null || stretch === null || this.#plan.dueAt(nextAt) >= stretch.edge
+    const isOver = this.spent && this.#ahead.length === 0
+    const done = nextAt === null || stretch === null || isOver || this.#plan.dueAt(nextAt) >= stretch.edge
+    this.#noteReplaced()
     return { nextAt, stretch: done ? null : stretch }
+  }
+
+  /** Starts that gave way are answered by the last one, which stands for what was to be coalesced into them, too. */
+  #noteReplaced(): void {
+    const { firstRun, replaced, starts } = this.admission
+    // What waited may be of another timing.
+    const isOld = (tick: number) => this.#cursor === null || tick < this.#cursor
+    for (let index = 0; index < replaced.length;) {
+      const begin = index++
+      while (
+        index < replaced.length && !isOld(replaced[begin]!) && this.#plan.next(replaced[index - 1]!) === replaced[index]
+      ) index++
+      this.#ledger.addRange(replaced[begin]!, replaced[index - 1]!, index - begin, "Overlapped", "Replaced", firstRun)
+    }
+    if (replaced.length > 0) this.#ledger.redirect(iso(starts[0]!.tick), firstRun)
   }
 
   #full(looked: number): boolean {
     const { entries, starts, ticks } = this.#limits
-    return looked >= ticks || this.admission.starts.length >= starts || this.ledger.size >= entries
+    const size = this.#ledger.size + this.admission.replaced.length
+    return looked >= ticks || this.admission.starts.length >= starts || size >= entries
+  }
+
+  /**
+   * The stretch that the tick belongs to. Of one that only the latest tick starts for, that one comes first: what is said of the
+   * others is then what has become of it.
+   */
+  #stretchOf(tick: number, underWay: Stretch | null): Stretch | null {
+    const { state } = this.#subject
+    const remaining = { ...this.#subject, state: { ...state, skipNext: this.#skipNext, skips: this.#skips } }
+    const stretch = latenessOf(underWay, this.#plan, remaining, tick, this.#now)
+    if (stretch === null || stretch === underWay || stretch.mode !== "latest" || stretch.target === null) return stretch
+    const start: Start = { tick: stretch.target, cause: "catch-up" }
+    const known = this.#ahead.includes(start.tick)
+    const refusal = known ? undefined : this.admission.admit(start, false)
+    if (refusal !== undefined) return { ...stretch, refused: refusal }
+    if (!known) this.#ahead = [...this.#ahead, start.tick].sort((a, b) => a - b)
+    const waits = this.admission.buffered.some((pending) => pending.tick === start.tick)
+    return waits ? { ...stretch, refused: this.admission.obstacle } : stretch
   }
 
   #decide(tick: number, stretch: Stretch | null): void {
     const { freezes, row, timetable } = this.#subject
+    if (tick === this.#ahead[0]) {
+      this.#ahead = this.#ahead.slice(1)
+      return this.#ledger.interrupt()
+    }
     const excluded = timetable.excluded(tick)
-    if (excluded !== null) return this.ledger.add(tick, "Excluded", excluded)
+    if (excluded !== null) return this.#ledger.add(tick, "Excluded", excluded)
     if (this.#skips.includes(tick)) {
       this.#skips = this.#skips.filter((skip) => skip !== tick)
-      return this.ledger.add(tick, "Skipped", null)
+      return this.#ledger.add(tick, "Skipped", null)
     }
     if (this.#skipNext > 0) {
       this.#skipNext--
-      return this.ledger.add(tick, "Skipped", null)
+      return this.#ledger.add(tick, "Skipped", null)
     }
-    if (frozenAt(freezes, tick)) return this.ledger.add(tick, "Frozen", null)
-    if (stretch !== null && this.#plan.dueAt(tick) < stretch.edge) {
-      if (stretch.mode === "none") return this.ledger.add(tick, "Missed", "Down")
-      if (stretch.windowFrom !== null && tick < stretch.windowFrom) return this.ledger.add(tick, "Missed", "Window")
-      if (stretch.mode === "latest" && tick !== stretch.target) {
-        // Without one nothing could start that the search has seen.
-        if (stretch.target === null) return this.ledger.add(tick, "Missed", "Down")
-        return this.ledger.add(tick, "Coalesced", iso(stretch.target), runIdOf(row.name, stretch.target))
-      }
-      if (stretch.capFrom !== null && tick < stretch.capFrom) return this.ledger.add(tick, "Missed", "Cap")
+    if (frozenAt(freezes, tick)) return this.#ledger.add(tick, "Frozen", null)
+    if (stretch === null || this.#plan.dueAt(tick) >= stretch.edge) {
+      return this.#admit({ tick, cause: "schedule" }, false)
+    }
+
+    if (stretch.mode === "none") return this.#ledger.add(tick, "Missed", "Down")
+    if (stretch.windowFrom !== null && tick < stretch.windowFrom) return this.#ledger.add(tick, "Missed", "Window")
+    if (stretch.mode === "all") {
+      if (stretch.capFrom !== null && tick < stretch.capFrom) return this.#ledger.add(tick, "Missed", "Cap")
       return this.#admit({ tick, cause: "catch-up" }, false)
     }
+    if (stretch.refused !== undefined) {
+      return this.#ledger.add(tick, "Overlapped", stretch.refused.reason, stretch.refused.by)
+    }
+    if (stretch.target === null) return this.#ledger.add(tick, "Missed", this.#isTooLate(tick) ? "Late" : "Down")
+    return this.#ledger.add(tick, "Coalesced", iso(stretch.target), runIdOf(row, stretch.target))
+  }
+
+  #startPutOff(tick: number): void {
+    const { freezes } = this.#subject
+    if (frozenAt(freezes, tick)) return this.#ledger.addAlone(tick, "Frozen", null)
+    if (this.#left <= this.admission.starts.length) return this.#ledger.addAlone(tick, "Missed", "Ended")
     this.#admit({ tick, cause: "schedule" }, false)
+    this.#ledger.interrupt()
+  }
+
+  #isTooLate(tick: number): boolean {
+    const { startDeadlineMillis } = this.#subject.policies
+    return startDeadlineMillis !== null && tick + startDeadlineMillis < this.#now
   }
 
   #admit(start: Start, waited: boolean): void {
-    const { policies } = this.#subject
-    const { startDeadlineMillis } = policies
-    if (startDeadlineMillis !== null && start.tick + startDeadlineMillis < this.#now) {
-      return waited ? this.ledger.addAlone(start.tick, "Missed", "Late") : this.ledger.add(start.tick, "Missed", "Late")
+    if (this.#isTooLate(start.tick)) {
+      return waited
+        ? this.#ledger.addAlone(start.tick, "Missed", "Late")
+        : this.#ledger.add(start.tick, "Missed", "Late")
     }
-    const refusal = this.admission.admit(start, waited, this.#limits.starts)
-    if (refusal?.tick === start.tick) return this.ledger.add(start.tick, "Overlapped", refusal.reason, refusal.by)
-    if (refusal !== undefined) {
-      this.ledger.addAlone(refusal.tick, "Overlapped", refusal.reason, refusal.by)
-      this.#started--
-    }
-    this.ledger.interrupt()
-    if (this.admission.starts.at(-1) === start) this.#started++
+    // One that waited from when more runs were allowed.
+    if (waited && this.#left <= 0) return this.#ledger.addAlone(start.tick, "Missed", "Ended")
+    const refusal = this.admission.admit(start, waited)
+    if (refusal === undefined) return this.#ledger.interrupt()
+    if (waited) return this.#ledger.addAlone(start.tick, "Overlapped", refusal.reason, refusal.by)
+    return this.#ledger.add(start.tick, "Overlapped", refusal.reason, refusal.by)
   }
 }
 
@@ -247,55 +336,78 @@ class Pass {
  * it stopped, and has nothing left to do once `wakeAt` lies ahead.
  */
 export const decide = (subject: Subject, now: number, limit: Limits = limits): Decision => {
-  const { row, state, timetable } = subject
-  const settlement = settle(subject)
-  const stands = standing(subject, settlement.pauseReason, now)
-  const base = { settled: settlement.settled, cancels: [], starts: [], reliesOnLive: false }
+  const { policies, row, state, timetable } = subject
+  const ticks = plan(row.name, timetable, policies)
+  const ledger = new Ledger(state.ahead)
+  const over = isOver(row, now)
+  const cursor = over ? ledger.addPause(ticks, row.nextAt, row.pausedAt ?? row.resumeAt!, row.resumeAt!) : row.nextAt
+  const { ahead } = passing(state, cursor)
+  const { events, failures, pauseReason, settled } = settle(subject)
+  const stands = standing(over ? active : row, pauseReason, now)
 
   if (stands.status === "Paused") {
     // What is on its way when it pauses itself is left for whoever resumes it.
     return {
-      ...base,
-      entries: [],
-      events: settlement.events,
+      settled,
+      cancels: [],
+      starts: [],
+      reliesOnLive: false,
+      entries: ledger.entries(timetable.text),
+      events,
       after: {
         ...pick(stands),
-        nextAt: row.nextAt,
+        nextAt: cursor,
         wakeAt: stands.resumeAt,
-        waiting: false,
-        state: { ...state, failures: settlement.failures }
+        waitingSince: null,
+        state: { ...state, failures, ahead }
       }
     }
   }
 
-  const ticks = plan(subject.row.name, timetable, subject.policies)
-  const pass = new Pass(subject, ticks, now, limit)
-  const resumed = row.status === "Paused" ? (row.resumeAt ?? now) : null
-  if (resumed !== null) pass.ledger.addPause(ticks, row.nextAt, row.pausedAt ?? resumed, resumed)
-  const cursor = resumed === null || row.nextAt === null || row.nextAt >= resumed ? row.nextAt : ticks.next(resumed - 1)
-  const { nextAt, stretch } = pass.run(cursor)
-  const { admission, ledger, remembered } = pass
+  const pass = new Pass({ ...subject, state: { ...state, ahead } }, ticks, now, limit, ledger)
+  const { nextAt: next, stretch } = pass.run(cursor)
+  const { admission, remembered } = pass
+  const nextAt = pass.ended ? null : next
   const entries = ledger.entries(timetable.text)
   return {
-    ...base,
+    settled,
     starts: admission.starts,
     cancels: admission.cancels,
     reliesOnLive: admission.consulted,
     entries,
-    events: [...settlement.events, ...missed(entries)],
+    events: [...events, ...missed(entries)],
     after: {
       ...pick(stands),
       nextAt,
-      wakeAt: nextAt === null ? null : ticks.dueAt(nextAt),
-      waiting: remembered.buffered.length > 0,
+      wakeAt: nextAt !== null && pass.spent ? now : wakeAt(ticks, nextAt, remembered),
+      waitingSince: waitingSince(subject, admission, now),
       state: {
+        ...state,
         ...remembered,
-        failures: settlement.failures,
+        failures,
         stretch,
         resumed: nextAt === null || (state.resumed !== null && nextAt > state.resumed.at) ? null : state.resumed
       }
     }
   }
+}
+
+/** When a schedule that is Active has to be looked at. */
+export const wakeAt = (
+  { dueAt }: Pick<Plan, "dueAt">,
+  nextAt: number | null,
+  { putOff }: Pick<State, "putOff">
+): number | null => {
+  const first = Math.min(nextAt === null ? Infinity : dueAt(nextAt), ...putOff.map(({ at }) => at))
+  return first === Infinity ? null : first
+}
+
+/** Since it waits for the start after the last one that was made: those who share a scope take turns. */
+const waitingSince = ({ row, state }: Subject, { buffered, starts }: Admission, now: number): number | null => {
+  const [first] = buffered
+  if (first === undefined) return null
+  const waitsOn = starts.length === 0 && state.buffered.some(({ tick }) => tick === first.tick)
+  return waitsOn ? row.waitingSince ?? now : now
 }
 
 const pick = ({ pauseReason, pausedAt, resumeAt, status }: Standing): Standing => ({

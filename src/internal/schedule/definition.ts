@@ -11,6 +11,7 @@ import * as Codec from "../codec.ts"
 import * as names from "../names.ts"
 import * as texts from "../texts.ts"
 import * as Context from "./context.ts"
+import { wakeAt } from "./decide.ts"
 import { type Plan, plan } from "./plan.ts"
 import * as Policies from "./policies.ts"
 import * as State from "./state.ts"
@@ -110,6 +111,7 @@ export const decodeContext = (
 /** What a row says about its ticks. */
 export interface Read {
   readonly name: string
+  readonly incarnation: number | null
   readonly timetable: Timing.Timetable
   readonly policies: Policies.Policies
   readonly state: State.State
@@ -118,7 +120,7 @@ export interface Read {
 
 /** Rows are checked when they are written, but perhaps by another version of this library. */
 export const read = (
-  row: Pick<ScheduleRow, "name" | "timing" | "policies" | "state">
+  row: Pick<ScheduleRow, "name" | "incarnation" | "timing" | "policies" | "state">
 ): Result.Result<Read, Undecodable> => {
   const part = <A>(what: string, result: Result.Result<A, string>): Result.Result<A, Undecodable> =>
     Result.mapError(result, (reason) => new Undecodable({ subject: `${what} of schedule ${row.name}`, reason }))
@@ -128,7 +130,12 @@ export const read = (
       policies: part("policies", Policies.decode(row.policies)),
       state: part("state", State.decode(row.state))
     }),
-    (read) => ({ ...read, name: row.name, plan: plan(row.name, read.timetable, read.policies) })
+    (read) => ({
+      ...read,
+      name: row.name,
+      incarnation: row.incarnation,
+      plan: plan(row.name, read.timetable, read.policies)
+    })
   )
 }
 
@@ -184,19 +191,21 @@ export const toDefinition = Effect.fnUntraced(function*(
 })
 
 /** Where a cursor and the look at it stand. */
-export const at = (plan: Plan, nextAt: number | null): Pick<ScheduleContent, "nextAt" | "wakeAt"> => ({
-  nextAt,
-  wakeAt: nextAt === null ? null : plan.dueAt(nextAt)
-})
+export const at = (
+  plan: Plan,
+  nextAt: number | null,
+  state: Pick<State.State, "putOff">
+): Pick<ScheduleContent, "nextAt" | "wakeAt"> => ({ nextAt, wakeAt: wakeAt(plan, nextAt, state) })
 
 /** A new schedule: Active, with its first tick after `now`. */
 export const fresh = (definition: ScheduleDefinition, now: number): Result.Result<ScheduleContent, Undecodable> =>
-  Result.map(read({ ...definition, state: "{}" }), ({ plan }) => ({
+  Result.map(read({ ...definition, incarnation: null, state: "{}" }), ({ plan }) => ({
     ...definition,
     status: "Active" as const,
+    // The store gives it one.
     revision: 1,
-    ...at(plan, plan.next(now)),
-    waiting: false,
+    ...at(plan, plan.next(now), State.initial),
+    waitingSince: null,
     state: "{}",
     pausedAt: null,
     pauseReason: null,
@@ -208,11 +217,13 @@ export const fresh = (definition: ScheduleDefinition, now: number): Result.Resul
 export const contentOf = (row: ScheduleRow): ScheduleContent => {
   const {
     createdAt: _,
-    lastRunId: __,
-    lastRunStatus: ___,
-    lastTick: ____,
-    turn: _____,
-    updatedAt: ______,
+    incarnation: __,
+    lastRunId: ___,
+    lastRunStatus: ____,
+    lastTick: _____,
+    started: ______,
+    turn: _______,
+    updatedAt: ________,
     ...content
   } = row
   return content

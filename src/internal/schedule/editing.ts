@@ -2,8 +2,11 @@
 import * as Result from "effect/Result"
 import type { ScheduleContent, ScheduleDefinition } from "../../SystemDb.ts"
 import { parsed, revised, type Standing, type Verdict } from "./change.ts"
-import { at, read } from "./definition.ts"
-import { Ledger } from "./ledger.ts"
+import { runsLeft } from "./decide.ts"
+import { at, type Read, read } from "./definition.ts"
+import { Ledger, type LedgerEntry } from "./ledger.ts"
+import type { Policies } from "./policies.ts"
+import { encode, type PutOff, type State } from "./state.ts"
 
 /**
  * One field of a schedule that an edit or an apply changes, with its values before and after; `timing`, `context`, `policies` and
@@ -40,44 +43,82 @@ export const differences = (before: ScheduleDefinition, after: ScheduleDefinitio
     before[field] !== after[field] || (field === "context" && before.contextSchema !== after.contextSchema)
   ).map((field) => ({ field, before: before[field], after: after[field] }))
 
+interface Moved {
+  readonly nextAt: number | null
+  /** Without what is about the old ones. */
+  readonly state: Pick<State, "stretch" | "ahead" | "putOff">
+  readonly entries: ReadonlyArray<LedgerEntry>
+}
+
 /**
- * Replaces the definition and keeps everything else. Where it changes which instants are ticks, the schedule goes on with the
- * first of the new ones after now: an edit never fires the past. What was undecided of the old ones is passed over.
+ * Where a schedule goes on whose ticks are other ones from now on: with the first of them after now, as an edit never fires the
+ * past. What was due of the old ones and undecided is passed over. One that its jitter has put off starts when it was to start, if
+ * it is a tick of the new timing as well.
  */
+const move = ({ content, now, plan, state, timetable }: Standing, next: Read): Moved => {
+  const ledger = new Ledger(state.ahead)
+  const isPaused = content.status === "Paused"
+  const due = isPaused
+    ? ledger.addPause(plan, content.nextAt, content.pausedAt ?? now, now + 1)
+    : ledger.addEdit(plan, content.nextAt, now + 1)
+  const open = due === null || due > now ? state.putOff : [...state.putOff, { tick: due, at: plan.dueAt(due) }]
+  const isNamed = ({ tick }: PutOff) => next.plan.next(tick - 1) === tick && next.timetable.excluded(tick) === null
+  for (const { tick } of open.filter((one) => !isNamed(one))) ledger.addAlone(tick, "Missed", "Edited")
+  return {
+    nextAt: next.plan.next(now),
+    state: { stretch: null, ahead: [], putOff: open.filter(isNamed) },
+    entries: ledger.entries(timetable.text)
+  }
+}
+
+/** From when on runs are counted: from when there is a limit to them. */
+const counting = ({ policies, row, state }: Standing, next: Policies): Pick<State, "countedFrom"> => ({
+  countedFrom: next.maxRuns === null ? 0 : policies.maxRuns === null ? row.started : state.countedFrom
+})
+
+/** Replaces the definition and keeps everything else. */
 export const replace = (
   standing: Standing,
   definition: ScheduleDefinition,
   action: string,
   note?: string | null
 ): Verdict | undefined => {
-  const { content, now, plan, state } = standing
+  const { content, now } = standing
   const changes = differences(content, definition)
   const noted: ReadonlyArray<FieldChange> = note === undefined || note === content.note
     ? changes
     : [...changes, { field: "note", before: content.note, after: note }]
   if (noted.length === 0) return undefined
-  const next = Result.getOrUndefined(read({ ...definition, state: "{}" }))
+  const { incarnation, started } = standing.row
+  const next = Result.getOrUndefined(read({ ...definition, incarnation, state: "{}" }))
   if (next === undefined) throw new Error(`The new definition of schedule ${definition.name} cannot be read`)
 
-  const ledger = new Ledger()
   const { from, until } = next.policies
-  const moved = content.timing !== definition.timing || from !== standing.policies.from ||
+  const isMoved = content.timing !== definition.timing || from !== standing.policies.from ||
     until !== standing.policies.until
-  if (moved && content.status === "Active") ledger.addPassedOver(plan, content.nextAt, now + 1, "Edited")
-  // A schedule that had ended may go on under its new policies.
-  const nextAt = moved || content.nextAt === null ? next.plan.next(now) : content.nextAt
-  const cursor = at(next.plan, nextAt)
+  const left = runsLeft(next.policies, started, counting(standing, next.policies))
+  const ends = left === 0 && runsLeft(standing.policies, started, standing.state) !== 0
+  const moved = isMoved || ends ? move(standing, next) : undefined
+  const state = { ...standing.state, ...counting(standing, next.policies), ...moved?.state }
+  // One that had ended may go on under its new policies; one that ends first decides what lies before a tick that was started.
+  const nextAt = left === 0 && state.ahead.length === 0
+    ? null
+    : moved === undefined
+    ? content.nextAt ?? next.plan.next(now)
+    : moved.nextAt
+  const cursor = at(next.plan, nextAt, state)
+  const isActive = content.status === "Active"
   const changed: ScheduleContent = revised(content, {
     ...definition,
     note: note === undefined ? content.note : note,
     nextAt: cursor.nextAt,
-    wakeAt: content.status === "Active" ? cursor.wakeAt : content.resumeAt,
-    state: moved ? JSON.stringify({ ...JSON.parse(content.state) as object, stretch: undefined }) : content.state,
-    waiting: content.status === "Active" && state.buffered.length > 0
+    wakeAt: isActive ? cursor.wakeAt : content.resumeAt,
+    state: encode(state),
+    waitingSince: isActive && state.buffered.length > 0 ? content.waitingSince ?? now : null
   })
   return {
     content: changed,
-    entries: ledger.entries(standing.timetable.text),
+    entries: moved?.entries ?? [],
     action,
     before: Object.fromEntries(noted.map(({ before, field }) => [field, spoken(field, before)])),
     after: Object.fromEntries(noted.map(({ after, field }) => [field, spoken(field, after)]))

@@ -3,12 +3,13 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ScheduleNotFound, StoreError, Undecodable } from "../../Errors.ts"
-import type { Control, ScheduleRow } from "../../SystemDb.ts"
+import type { Audit, Run, ScheduleRow } from "../../SystemDb.ts"
 import * as Timing from "../../Timing.ts"
-import { find, type Store } from "./change.ts"
+import { find, parsed, stand, type Store } from "./change.ts"
 import { type Read, read } from "./definition.ts"
+import { endOf, type Forecast, forecasts, type Obstacle, type Outlook } from "./forecast.ts"
 import * as Freeze from "./freeze.ts"
-import { type Decision, type HistoryEntry, ofEntry, ofRun } from "./history.ts"
+import { type Decision, type HistoryEntry, ofEntry, ofRun, originOf } from "./history.ts"
 import { iso } from "./ticks.ts"
 
 /**
@@ -77,62 +78,162 @@ const missed = {
   Late: "it could not start before its start deadline",
   Window: "it was older than the catch-up window when somebody looked",
   Cap: "more ticks were late than the catch-up cap lets start",
-  Paused: "the schedule was paused before it had started",
-  Edited: "the schedule was edited before it had started"
+  Paused: "it was due, and not decided yet, when the schedule was paused",
+  Edited: "it was due, and not decided yet, when the schedule was edited",
+  Ended: "it waited for live runs, and the schedule had started as many runs as maxRuns allows"
 } as const
 
-const overlapped = {
-  Live: "was live",
-  BufferFull: "was live and the buffer was full",
-  Replaced: "took its place",
-  Dropped: "was live, and an operator dropped it from the buffer"
-} as const
+const overlapped = (reason: Extract<Decision, { readonly _tag: "Overlapped" }>["reason"], by: string): string => {
+  switch (reason) {
+    case "Live":
+      return `${by} was live, and the overlap policy starts none beside it`
+    case "BufferFull":
+      return `${by} was live, and as many starts were waiting for it as may wait`
+    case "Waiting":
+      return "starts of another schedule under the same overlap key were waiting before it"
+    case "Replaced":
+      return `${by}, of a later tick, took its place`
+    case "Dropped":
+      return "it waited for live runs, and an operator dropped it"
+  }
+}
 
-const sentence = (decision: Decision): string => {
+const message = (outcome: string | null): string => {
+  const failed = outcome === null ? undefined : parsed(outcome) as {
+    readonly error?: { readonly message?: unknown; readonly _tag?: unknown }
+    readonly defect?: { readonly message?: unknown }
+  }
+  const error = failed?.error ?? failed?.defect
+  const said = [failed?.error?._tag, error?.message].filter((part) => typeof part === "string" && part !== "")
+  return said.length > 0
+    ? `: ${said.join(": ")}`
+    : failed?.error === undefined
+    ? ""
+    : `: ${JSON.stringify(failed.error)}`
+}
+
+/** How the run of a tick stands, for somebody who has to decide what to do about it. */
+const standing = ({ outcome, reason, status, wakeAt, workflow }: Run, now: number): string => {
+  const why = reason === null ? "" : ` (${reason})`
+  switch (status) {
+    case "Enqueued":
+      return wakeAt !== null && wakeAt > now
+        ? `is Enqueued until ${iso(wakeAt)}${why}`
+        : `is Enqueued: it waits for a process that has workflow ${workflow} and a free slot${why}`
+    case "Running":
+      return "is Running"
+    case "Suspended":
+      return wakeAt === null ? "is Suspended" : `is Suspended until ${iso(wakeAt)}`
+    case "Succeeded":
+      return "has Succeeded"
+    case "Failed":
+      return `has Failed${message(outcome)}`
+    case "Cancelled":
+      return `was Cancelled${why}`
+    case "Dead":
+      return `is Dead: its workers died with it, again and again`
+  }
+}
+
+const started = (run: Run, now: number): string => {
+  const { cause } = originOf(run)
+  const lateBy = Math.max(0, run.createdAt - run.tick!)
+  const late = lateBy < 1_000 ? "on time" : `${inWords(lateBy)} after its instant`
+  return `It was started ${causes[cause]}, ${late}, as run ${run.id}, which ${standing(run, now)}.`
+}
+
+/** Who did it, when and why, as the audit says. */
+const byWhom = ({ actor, at, reason }: Audit): string =>
+  ` by ${actor} at ${iso(at)}${reason === null ? "" : `: ${reason}`}`
+
+const actions = { Paused: ["pause"], Frozen: ["freeze"], Skipped: ["skip", "skipNext"], Edited: ["edit", "apply"] }
+
+/** Who did it last of what had been done by then; nothing when the audit does not tell any more. */
+const actOf = (acts: ReadonlyArray<Audit>, what: keyof typeof actions, by: number): string => {
+  const act = acts.find(({ action, at }) => actions[what].includes(action) && at <= by)
+  return act === undefined ? "" : byWhom(act)
+}
+
+const sentence = (decision: Decision, acts: ReadonlyArray<Audit>, until: number): string => {
   switch (decision._tag) {
-    case "Started": {
-      const late = decision.lateBy < 1_000 ? "on time" : `${inWords(decision.lateBy)} after its instant`
-      const reason = Option.match(decision.reason, { onNone: () => "", onSome: (reason) => ` (${reason})` })
-      return `It was started ${
-        causes[decision.cause]
-      }, ${late}, as run ${decision.runId}, which is ${decision.status}${reason}.`
-    }
-    case "Overlapped": {
-      const by = Option.getOrElse(decision.by, () => "another run")
-      return `It did not start: ${Option.isSome(decision.by) ? "run " : ""}${by} ${overlapped[decision.reason]}.`
-    }
+    case "Started":
+      return ""
+    case "Overlapped":
+      return `It did not start: ${
+        overlapped(
+          decision.reason,
+          Option.match(decision.by, { onNone: () => "another run", onSome: (by) => `run ${by}` })
+        )
+      }.`
     case "Missed":
-      return `It did not start: ${missed[decision.reason]}.`
+      return `It did not start: ${missed[decision.reason]}${
+        decision.reason === "Paused" || decision.reason === "Edited" ? actOf(acts, decision.reason, until) : ""
+      }.`
     case "Coalesced":
-      return `It did not start by itself: run ${decision.into} of a later tick stands for it.`
+      return `It was late, and did not start by itself: run ${decision.into} of a later tick stands for it.`
     case "Excluded":
       return `It did not start: a calendar excludes it (${decision.by}).`
     case "Skipped":
-      return "It did not start: an operator skipped it."
+      return `It did not start: an operator had it skipped${actOf(acts, "Skipped", until)}.`
     case "Frozen":
-      return "It did not start: all schedules were frozen."
+      return `It did not start: all schedules were frozen${actOf(acts, "Frozen", until)}.`
     case "Paused":
-      return "It did not start: the schedule was paused."
+      return `It did not start: the schedule was paused${actOf(acts, "Paused", until)}.`
   }
 }
 
 // ── what is to come ─────────────────────────────────────────────────────────────────────────────────────────────────
 
-/** Why a tick that is not decided will not start, as far as that is known; `ahead` counts the ticks before it. */
-const obstacle = (
-  row: ScheduleRow,
-  { plan, state, timetable }: Read,
-  freeze: Control | null,
-  tick: number,
-  ahead: number
-): string | undefined => {
-  const excluded = timetable.excluded(tick)
-  if (excluded !== null) return `excluded: ${excluded}`
-  if (state.skips.includes(tick) || ahead < state.skipNext) return "skipped by an operator"
-  if (row.status === "Paused" && (row.resumeAt === null || plan.dueAt(tick) < row.resumeAt)) {
-    return "the schedule is paused"
+/** How the schedule stands, a pause that has run its time being over, and what is known of who stopped it. */
+interface Seen extends Outlook {
+  readonly frozen: ReturnType<typeof Freeze.on>
+  readonly acts: ReadonlyArray<Audit>
+}
+
+/** How many audits are read to say who did something. */
+const maxActs = 100
+
+const see = Effect.fnUntraced(function*(
+  db: Store,
+  row: ScheduleRow
+): Effect.fn.Return<Seen, Undecodable | StoreError> {
+  const [now, control, own, all] = yield* Effect.all([
+    db.now,
+    db.findControl(Freeze.key),
+    db.listAudits(row.name, { limit: maxActs, after: null }),
+    db.listAudits(null, { limit: maxActs, after: null })
+  ])
+  const freeze = Option.getOrNull(control)
+  const { content, ...read } = yield* Effect.fromResult(stand(row, now))
+  return {
+    ...read,
+    row: { ...row, ...content },
+    freezes: Freeze.read(freeze).freezes,
+    now,
+    frozen: Freeze.on(freeze),
+    acts: [...own, ...all]
   }
-  return Freeze.on(freeze) === undefined ? undefined : "all schedules are frozen"
+})
+
+const inTheWay = ({ acts, frozen, now, row }: Seen, obstacle: Obstacle): string => {
+  switch (obstacle._tag) {
+    case "Paused": {
+      const until = row.resumeAt === null ? "" : `, until ${iso(row.resumeAt)}`
+      return `the schedule is paused${actOf(acts, "Paused", now)}${until}`
+    }
+    case "Excluded":
+      return `excluded: ${obstacle.by}`
+    case "Skipped":
+      return `skipped by an operator${actOf(acts, "Skipped", now)}`
+    case "Frozen":
+      return frozen === undefined
+        ? "all schedules were frozen at its instant"
+        : `all schedules are frozen by ${frozen.by} since ${iso(frozen.from)}${
+          frozen.reason === null ? "" : `: ${frozen.reason}`
+        }`
+    case "Late":
+      return obstacle.why
+  }
 }
 
 /** The next ticks that are not decided, in order. */
@@ -141,59 +242,73 @@ export const upcoming = Effect.fnUntraced(function*(
   name: string,
   count: number
 ): Effect.fn.Return<ReadonlyArray<Upcoming>, ScheduleNotFound | Undecodable | StoreError> {
-  const row = yield* find(db, name)
-  const schedule = yield* Effect.fromResult(read(row))
-  const now = yield* db.now
-  const freeze = Option.getOrNull(yield* db.findControl(Freeze.key))
-  const { plan, policies, state, timetable } = schedule
-  let left = policies.maxRuns === null ? Infinity : policies.maxRuns - state.started - state.buffered.length
+  const seen = yield* see(db, yield* find(db, name))
   const ticks: Array<Upcoming> = []
-  // What fell in a pause is decided when it ends, and is not to come.
-  let tick = row.nextAt === null || row.nextAt > now || row.status === "Active" ? row.nextAt : plan.next(now)
-  let counted = 0
-  while (tick !== null && ticks.length < count && left > 0) {
-    const skipped = obstacle(row, schedule, freeze, tick, counted)
-    if (skipped === undefined) left--
-    // Those that a calendar excludes do not count as skipped.
-    if (timetable.excluded(tick) === null && !state.skips.includes(tick)) counted++
+  for (const { obstacle, startsAt, tick } of forecasts(seen)) {
+    if (ticks.length >= count) break
+    // What fell in a pause is decided when it ends, and is not to come.
+    if (obstacle?._tag === "Paused" && startsAt <= seen.now) continue
     ticks.push({
       tick: DateTime.makeUnsafe(tick),
-      startsAt: DateTime.makeUnsafe(plan.dueAt(tick)),
-      clockChange: Option.fromNullOr(Timing.clockChange(timetable, tick)),
-      skipped: Option.fromUndefinedOr(skipped)
+      startsAt: DateTime.makeUnsafe(startsAt),
+      clockChange: Option.fromNullOr(Timing.clockChange(seen.timetable, tick)),
+      skipped: Option.map(Option.fromUndefinedOr(obstacle), (obstacle) => inTheWay(seen, obstacle))
     })
-    tick = plan.next(tick)
   }
   return ticks
 })
 
 // ── one instant ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const undecided = (row: ScheduleRow, schedule: Read, instant: number, now: number, freeze: Control | null): string => {
-  const { plan, state } = schedule
-  if (plan.next(instant - 1) !== instant) {
-    const next = plan.next(instant)
-    const [before, after] = [plan.prev(instant), next]
-    const near = [
-      before === null ? "" : `the tick before is ${iso(before)}`,
-      after === null ? "" : `the one after ${iso(after)}`
-    ]
-      .filter((text) => text !== "")
-    return `It is no tick of this schedule${near.length === 0 ? "" : `: ${near.join(", ")}`}.`
+const noTick = ({ plan }: Read, instant: number): string => {
+  const [before, after] = [plan.prev(instant), plan.next(instant)]
+  const near = [
+    before === null ? "" : `the tick before is ${iso(before)}`,
+    after === null ? "" : `the one after ${iso(after)}`
+  ]
+    .filter((text) => text !== "")
+  return `It is no tick of this schedule${near.length === 0 ? "" : `: ${near.join(", ")}`}.`
+}
+
+/** Ticks ahead are looked at one by one as far as this. */
+const maxForecast = 100_000
+
+const forecastOf = (seen: Seen, instant: number): Forecast | undefined => {
+  let looked = 0
+  for (const forecast of forecasts(seen)) {
+    if (forecast.tick === instant) return forecast
+    if (forecast.tick > instant || ++looked > maxForecast) return undefined
   }
-  if (state.buffered.some(({ tick }) => tick === instant)) return "It waits for live runs to end, and starts then."
-  if (row.nextAt === null && instant > now) return "The schedule has ended: it starts no further run."
+  return undefined
+}
+
+const undecided = (seen: Seen, instant: number): string => {
+  const { now, plan, row, state } = seen
+  if (state.buffered.some(({ tick }) => tick === instant)) {
+    return "It waits for live runs to end, and starts then; Info.buffered lists what waits."
+  }
+  const forecast = forecastOf(seen, instant)
+  if (forecast === undefined && plan.next(instant - 1) !== instant) return noTick(seen, instant)
+  const end = endOf(seen)
+  if (end !== undefined && instant > now) return `The schedule has ended: ${end}.`
   if (row.nextAt === null || instant < row.nextAt) {
-    return instant < row.createdAt
-      ? "It came before the schedule was created."
-      : "Nothing is recorded about it: its record was pruned, or it was no tick when it came."
+    if (forecast === undefined) {
+      return instant < row.createdAt
+        ? "It came before the schedule was created."
+        : "Nothing is recorded about it: its record was pruned, or it was no tick when it came."
+    }
+  } else if (forecast === undefined) {
+    return instant > now && plan.dueAt(instant) > now && seen.policies.maxRuns === null
+      ? `It has not come yet: it starts in ${inWords(plan.dueAt(instant) - now)}, if nothing changes.`
+      : "It does not start: before it comes, the schedule has started as many runs as maxRuns allows."
   }
-  const reason = obstacle(row, schedule, freeze, instant, Infinity)
-  const due = plan.dueAt(instant)
-  if (reason !== undefined) return `It is not decided yet; as things stand it does not start: ${reason}.`
-  return due > now
-    ? `It has not come yet: it starts in ${inWords(due - now)}.`
-    : `It is due since ${inWords(now - due)} and starts as soon as an engine looks at it.`
+  const { obstacle, startsAt } = forecast
+  if (obstacle !== undefined) {
+    return `It is not decided yet; as things stand it does not start: ${inTheWay(seen, obstacle)}.`
+  }
+  return startsAt > now
+    ? `It has not come yet: it starts in ${inWords(startsAt - now)}.`
+    : `It is due since ${inWords(now - startsAt)} and starts as soon as an engine looks at it.`
 }
 
 export const explain = Effect.fnUntraced(function*(
@@ -202,22 +317,25 @@ export const explain = Effect.fnUntraced(function*(
   instant: number
 ): Effect.fn.Return<Explanation, ScheduleNotFound | Undecodable | StoreError> {
   const row = yield* find(db, name)
-  const schedule = yield* Effect.fromResult(read(row))
+  const seen = yield* see(db, row)
   const found = yield* db.findDecisions(name, instant)
   // An entry over several ticks is about this instant only if it was one of them.
   const entries = found.entries.filter((entry) => {
-    if (entry.timing === null || entry.decision === "Paused") return true
+    if (entry.timing === null) return entry.first === instant
     const timing = Timing.fromText(entry.timing)
     return timing._tag === "Success" && timing.success.next(instant - 1) === instant
   })
-  const recorded = [...found.runs.map(ofRun), ...entries.map(ofEntry)]
-  const isTick = schedule.plan.next(instant - 1) === instant
-  const ticked = recorded.filter(({ decision }) => isTick || decision._tag !== "Paused")
-  const freeze = ticked.length === 0 ? Option.getOrNull(yield* db.findControl(Freeze.key)) : null
-  const text = ticked.length === 0
-    ? undecided(row, schedule, instant, yield* db.now, freeze)
-    : ticked.map(({ decision }) => sentence(decision)).join(" ")
-  return { instant: DateTime.makeUnsafe(instant), isTick, recorded: ticked, text }
+  const isTick = seen.plan.next(instant - 1) === instant
+  const said = [
+    ...found.runs.map((run) => started(run, seen.now)),
+    ...entries.map((entry) => sentence(ofEntry(entry).decision, seen.acts, entry.recordedAt))
+  ]
+  return {
+    instant: DateTime.makeUnsafe(instant),
+    isTick,
+    recorded: [...found.runs.map(ofRun), ...entries.map(ofEntry)],
+    text: said.length === 0 ? undecided(seen, instant) : said.join(" ")
+  }
 })
 
 export const describe = Effect.fnUntraced(function*(

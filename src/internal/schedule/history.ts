@@ -16,10 +16,12 @@ type Store = SystemDb["Service"]
  * What was decided about a tick.
  *
  * - `Started`: it became a run; `lateBy` are the milliseconds from the tick to the run's creation
- * - `Overlapped`: runs were live (`Live`), its place in the buffer was taken (`BufferFull`), a later start took its place
- *   (`Replaced`), or an operator dropped it from the buffer (`Dropped`); `by` is the run concerned
+ * - `Overlapped`: runs were live (`Live`), its place in the buffer was taken (`BufferFull`), starts of another schedule under the
+ *   same key waited before it (`Waiting`), a later start took its place (`Replaced`), or an operator dropped it from the buffer
+ *   (`Dropped`); `by` is the run concerned
  * - `Missed`: nobody started it in time and the policy for that dropped it (`Down`), it lay before the window (`Window`) or beyond
- *   the cap (`Cap`), its start deadline passed (`Late`), or a pause (`Paused`) or an edit (`Edited`) came before it was decided
+ *   the cap (`Cap`), its start deadline passed (`Late`), a pause (`Paused`) or an edit (`Edited`) came before it was decided, or it
+ *   waited when the schedule had started as many runs as it may (`Ended`)
  * - `Coalesced`: the run of a later tick stands for it
  * - `Excluded`: a calendar says so · `Skipped`: an operator · `Frozen`: all schedules were · `Paused`: this one was
  *
@@ -38,10 +40,10 @@ export type Decision =
   }
   | {
     readonly _tag: "Overlapped"
-    readonly reason: "Live" | "BufferFull" | "Replaced" | "Dropped"
+    readonly reason: "Live" | "BufferFull" | "Waiting" | "Replaced" | "Dropped"
     readonly by: Option.Option<string>
   }
-  | { readonly _tag: "Missed"; readonly reason: "Down" | "Late" | "Window" | "Cap" | "Paused" | "Edited" }
+  | { readonly _tag: "Missed"; readonly reason: "Down" | "Late" | "Window" | "Cap" | "Paused" | "Edited" | "Ended" }
   | { readonly _tag: "Coalesced"; readonly into: string }
   | { readonly _tag: "Excluded"; readonly by: string }
   | { readonly _tag: "Skipped" }

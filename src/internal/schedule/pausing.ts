@@ -1,55 +1,62 @@
 /** Pausing and resuming, as decisions about one schedule. */
+import * as Result from "effect/Result"
+import { InvalidInput } from "../../Errors.ts"
 import { remember, revised, type Standing, type Verdict } from "./change.ts"
 import { at } from "./definition.ts"
 import { Ledger } from "./ledger.ts"
+import { pauseOf } from "./pauseEnd.ts"
+import { passing } from "./state.ts"
 
-const pauseOf = ({ content }: Pick<Standing, "content">) => ({
-  status: content.status,
-  reason: content.pauseReason,
-  until: content.resumeAt
-})
+/** What a pause says; undefined for what it does not say, and null for no end. */
+export interface Pause {
+  readonly reason: string | undefined
+  readonly until: number | null | undefined
+}
 
-/** One that is Paused already keeps its beginning; its reason and its end are replaced when they are given. */
-export const pause = (standing: Standing, reason: string | null, until: number | null): Verdict | undefined => {
-  const { content, now } = standing
+/** One that is Paused already keeps its beginning, and what is not given. */
+export const pause = (
+  { content, now }: Standing,
+  { reason, until }: Pause
+): Result.Result<Verdict | undefined, InvalidInput> => {
+  if (typeof until === "number" && until <= now) {
+    return Result.fail(new InvalidInput({ field: "until", reason: "is over already; resume ends a pause" }))
+  }
   const paused = content.status === "Paused"
-  if (paused && reason === null && until === null) return undefined
+  if (paused && reason === undefined && until === undefined) return Result.succeed(undefined)
+  const resumeAt = until === undefined ? content.resumeAt : until
   const next = revised(content, {
     status: "Paused",
     pausedAt: paused ? content.pausedAt : now,
-    pauseReason: reason ?? (paused ? content.pauseReason : null),
-    resumeAt: until,
-    wakeAt: until,
-    waiting: false
+    pauseReason: reason ?? content.pauseReason,
+    resumeAt,
+    wakeAt: resumeAt,
+    waitingSince: null
   })
-  return { content: next, action: "pause", before: pauseOf(standing), after: pauseOf({ content: next }) }
+  return Result.succeed({ content: next, action: "pause", before: pauseOf(content), after: pauseOf(next) })
 }
 
 /** How a schedule goes on after a pause: from now on, or with the ticks that fell meanwhile. */
 export const resume = (standing: Standing, catchUp: "latest" | "all" | undefined): Verdict | undefined => {
   const { content, now, plan, state, timetable } = standing
   if (content.status === "Active") return undefined
-  const ledger = new Ledger()
-  const pausedAt = content.pausedAt ?? now
-  const caughtUp = catchUp !== undefined && content.nextAt !== null && content.nextAt <= now
+  const ledger = new Ledger(state.ahead)
+  const caughtUp = catchUp !== undefined && content.nextAt !== null && plan.dueAt(content.nextAt) <= now
   // Ticks that are caught up have an answer each, and the pause must not be a second one.
-  if (!caughtUp) ledger.addPause(plan, content.nextAt, pausedAt, now)
-  // A cursor still ahead stays where it is.
-  const nextAt = caughtUp || (content.nextAt !== null && content.nextAt > now) ? content.nextAt : plan.next(now)
+  const nextAt = caughtUp ? content.nextAt : ledger.addPause(plan, content.nextAt, content.pausedAt ?? now, now)
   const next = revised(content, {
     status: "Active",
-    ...at(plan, nextAt),
-    waiting: state.buffered.length > 0,
+    ...at(plan, nextAt, state),
+    waitingSince: state.buffered.length > 0 ? now : null,
     pausedAt: null,
     pauseReason: null,
     resumeAt: null,
-    state: remember(state, { stretch: null, resumed: caughtUp ? { at: now, mode: catchUp } : null })
+    state: remember(passing(state, nextAt), { stretch: null, resumed: caughtUp ? { at: now, mode: catchUp } : null })
   })
   return {
     content: next,
     entries: ledger.entries(timetable.text),
     action: "resume",
-    before: pauseOf(standing),
-    after: { ...pauseOf({ content: next }), ...caughtUp && { catchUp } }
+    before: pauseOf(content),
+    after: { ...pauseOf(next), ...caughtUp && { catchUp } }
   }
 }

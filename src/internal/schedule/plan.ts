@@ -7,6 +7,8 @@ export interface Plan {
   readonly next: (after: number) => number | null
   /** The last tick strictly before, within the bounds. */
   readonly prev: (before: number) => number | null
+  /** The first tick that is due at the instant or later. Only the last one before it can be: jitter does not reach beyond a tick. */
+  readonly firstDue: (instant: number) => number | null
   /** When the tick is to be started: at its instant, or later by its jitter. Ticks keep their order. */
   readonly dueAt: (tick: number) => number
 }
@@ -39,5 +41,9 @@ export const plan = (name: string, timetable: Timetable, { from, jitterMillis, u
     const bound = after === null ? jitterMillis : Math.min(jitterMillis, after - tick)
     return tick + Math.floor(fraction(name, tick) * bound)
   }
-  return { next, prev, dueAt }
+  const firstDue = (instant: number): number | null => {
+    const last = prev(instant)
+    return last !== null && dueAt(last) >= instant ? last : next(instant - 1)
+  }
+  return { next, prev, firstDue, dueAt }
 }

@@ -62,11 +62,11 @@ export const dropBuffered = (standing: Standing, tick: number | undefined): Verd
   if (dropped.length === 0) return undefined
   const buffered = state.buffered.filter((pending) => !dropped.includes(pending))
   const ledger = new Ledger()
-  for (const pending of dropped) ledger.add(pending.tick, "Overlapped", "Dropped")
+  for (const pending of dropped) ledger.addAlone(pending.tick, "Overlapped", "Dropped")
   return {
     content: revised(content, {
       state: remember(state, { buffered }),
-      waiting: content.status === "Active" && buffered.length > 0
+      waitingSince: buffered.length > 0 ? content.waitingSince : null
     }),
     entries: ledger.entries(timetable.text),
     action: "dropBuffered",

@@ -3,7 +3,7 @@
  *
  * A stretch can be longer than one decision, so what the rule says about it is settled at its first tick and remembered.
  */
-import type { Subject } from "./decide.ts"
+import type { Freeze, Subject } from "./decide.ts"
 import type { Plan } from "./plan.ts"
 import type { Stretch } from "./state.ts"
 
@@ -19,7 +19,7 @@ export const latenessOf = (
   now: number
 ): Stretch | null => {
   if (underWay !== null && plan.dueAt(tick) < underWay.edge) return underWay
-  const { policies: { catchUp, graceMillis }, state: { resumed } } = subject
+  const { policies: { catchUp, graceMillis, startDeadlineMillis }, state: { resumed } } = subject
   // One that its jitter put off beyond the resume was not missed by the pause, and is late or on time like any other.
   const asked = resumed !== null && plan.dueAt(tick) <= resumed.at ? resumed : null
   // An instant after the last tick that it is about.
@@ -30,7 +30,10 @@ export const latenessOf = (
   const late = { edge, mode, windowFrom, target: null, capFrom: null }
   if (mode === "none") return late
   const searchFrom = Math.max(tick, windowFrom ?? tick)
-  if (mode === "latest") return { ...late, target: nthBefore(plan, subject, searchFrom, edge, 1) }
+  if (mode === "latest") {
+    const from = Math.max(searchFrom, afterSkips(plan, subject, tick), now - (startDeadlineMillis ?? Infinity))
+    return { ...late, target: nthBefore(plan, subject, from, edge, 1) }
+  }
   return { ...late, capFrom: catchUp.cap === null ? null : nthBefore(plan, subject, searchFrom, edge, catchUp.cap) }
 }
 
@@ -45,6 +48,19 @@ const nthBefore = (plan: Plan, subject: Subject, from: number, edge: number, n: 
   return null
 }
 
+/** Where the ticks begin that an operator has not asked to skip as the next ones. */
+const afterSkips = (plan: Plan, { state: { skipNext, skips }, timetable }: Subject, from: number): number => {
+  let left = skipNext
+  let tick: number | null = from
+  for (let searched = 0; left > 0 && tick !== null && searched < maxSearched; searched++) {
+    if (timetable.excluded(tick) === null && !skips.includes(tick)) left--
+    tick = plan.next(tick)
+  }
+  return tick ?? Infinity
+}
+
 const canStart = ({ freezes, state, timetable }: Subject, tick: number): boolean =>
-  timetable.excluded(tick) === null && !state.skips.includes(tick) &&
-  !freezes.some(({ from, to }) => from <= tick && (to === null || tick < to))
+  timetable.excluded(tick) === null && !state.skips.includes(tick) && !frozenAt(freezes, tick)
+
+export const frozenAt = (freezes: ReadonlyArray<Freeze>, tick: number): boolean =>
+  freezes.some(({ from, to }) => from <= tick && (to === null || tick < to))

@@ -14,17 +14,32 @@ export const iso = (millis: number): string => {
 /** Schedules that are due together mostly have the same tick. */
 let last = { millis: 0, text: DateTime.formatIso(DateTime.makeUnsafe(0)) }
 
-/** The id of a tick's run: the same whoever fires or backfills it. */
-export const runIdOf = (schedule: string, tick: number): string => `sched-${schedule}-${iso(tick)}`
+/** What the ids of a schedule's runs are made of. */
+export interface Named {
+  readonly name: string
+  /** Set when there were runs of an earlier schedule of the name, whose ids must not be used again. */
+  readonly incarnation: number | null
+}
 
-const isoLength = iso(0).length
+/** The id of a tick's run: the same whoever fires or backfills it. No trigger's run has such an id. */
+export const runIdOf = ({ incarnation, name }: Named, tick: number): string =>
+  `sched-${name}-${iso(tick)}${incarnation === null ? "" : `~${incarnation.toString(36)}`}`
+
+/** Up to the first colon, so that the name can be told from the key. */
+const nameInTrigger = (schedule: string): string => schedule.replace(/[%:]/g, encodeURIComponent)
+
+/** The id of a run that was asked for by hand, under a key of its own. */
+export const triggerIdOf = (schedule: string, key: string): string => `sched:${nameInTrigger(schedule)}:${key}`
+
+const ofTickId = /^sched-(.*)-\d{4}-\d\d-\d\dT[\d:.]{12}Z(?:~[0-9a-z]+)?$/s
 
 /** The schedule whose tick or trigger a run is, as far as its id tells; wrong ids tell nothing wrong that matters. */
 export const scheduleOf = (runId: string): string | undefined => {
-  if (!runId.startsWith("sched-")) return undefined
-  const trigger = runId.lastIndexOf("-trigger-")
-  return runId.slice("sched-".length, trigger === -1 ? -(isoLength + 1) : trigger)
+  if (runId.startsWith("sched:")) return unescaped(runId.slice("sched:".length).split(":", 1)[0]!)
+  return ofTickId.exec(runId)?.[1]
 }
+
+const unescaped = (name: string): string => name.replaceAll("%3A", ":").replaceAll("%25", "%")
 
 /** Why a run of a schedule was started, and the ticks beside its own. */
 export interface Origin {
@@ -57,29 +72,29 @@ export const originOf = (plan: Plan, timetable: Timetable, tick: number, cause: 
 
 /** The run of a tick, which it must have begun by its start deadline. */
 export const ofTick = (
-  { name, plan, policies, timetable }: Ticking,
+  ticking: Ticking,
   tick: number,
   cause: Origin["cause"]
-): TickRun => ({
-  runId: runIdOf(name, tick),
-  tick,
-  scheduledAt: iso(tick),
-  origin: originOf(plan, timetable, tick, cause),
-  // Nobody waits for what was asked for by hand, and a backfill is late by its nature.
-  startBy: policies.startDeadlineMillis === null || cause === "backfill" || cause === "trigger"
-    ? null
-    : tick + policies.startDeadlineMillis
-})
+): TickRun => {
+  const { plan, policies: { startDeadlineMillis }, timetable } = ticking
+  return {
+    runId: runIdOf(ticking, tick),
+    tick,
+    scheduledAt: iso(tick),
+    origin: originOf(plan, timetable, tick, cause),
+    // Nobody waits for what was asked for by hand, and a backfill is late by its nature.
+    startBy: startDeadlineMillis === null || cause === "backfill" || cause === "trigger"
+      ? null
+      : tick + startDeadlineMillis
+  }
+}
 
 /** A schedule as far as its ticks become runs. */
-export interface Ticking {
-  readonly name: string
+export interface Ticking extends Named {
   readonly plan: Plan
   readonly policies: Policies
   readonly timetable: Timetable
 }
-
-export const triggerIdOf = (schedule: string, key: string): string => `sched-${schedule}-trigger-${key}`
 
 /** A run that was asked for by hand. The key is its own, so that any number of them at one instant are that many runs. */
 export const ofTrigger = (ticking: Ticking, at: number, key: string): TickRun => ({

@@ -20,7 +20,7 @@ export const pauseUnreadable = (
   change(db, run.schedule!, texts.clean(reason), (standing) =>
     Result.succeed(
       standing.content.status === "Active" && sameContext(run.payload, standing.content.context)
-        ? Pausing.pause(standing, texts.clean(reason), null)
+        ? Result.getOrThrow(Pausing.pause(standing, { reason: texts.clean(reason), until: null }))
         : undefined
     )).pipe(
       Effect.provideService(CurrentOperator, policy),

@@ -56,10 +56,21 @@ const optionalInstant = (
 // ── pausing ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
- * Stops the schedule from firing until it is resumed, or until the instant `until`. Runs it started go on; starts that wait stay
- * where they are. One that is Paused already stays so; a reason or an end given replaces what it had.
+ * How a schedule is paused.
  *
- * Fails:   `InvalidInput` when `until` is no instant, and here as in every change when the reason or the operator is text that
+ * @category models
+ * @since 0.1.0
+ */
+export interface PauseOptions extends Because {
+  /** The instant at which the pause ends by itself, whoever notices it and when; null takes an end away. */
+  readonly until?: Windows.Instant | null | undefined
+}
+
+/**
+ * Stops the schedule from firing until it is resumed, or until the instant `until`. Runs it started go on; starts that wait stay
+ * where they are. One that is Paused already stays so: a reason or an end given replaces what it had, and the rest stays.
+ *
+ * Fails:   `InvalidInput` when `until` is no instant or not ahead, and here as in every change when the reason or the operator is text that
  *          cannot be stored · `Undecodable` when the stored schedule cannot be read
  * Cost:    4 round trips
  *
@@ -68,18 +79,13 @@ const optionalInstant = (
  */
 export const pause: (
   schedule: Ref,
-  options?: Because & { readonly until?: Windows.Instant | undefined }
+  options?: PauseOptions
 ) => Effect.Effect<void, ChangeError, SystemDb> = Effect.fn("Schedule.pause")(
   function*(ref, { reason, until } = {}) {
     const db = yield* SystemDb
     yield* door(reason)
-    const resumeAt = yield* optionalInstant("until", until)
-    yield* change(
-      db,
-      nameOf(ref),
-      reason,
-      (standing) => Result.succeed(Pausing.pause(standing, reason ?? null, resumeAt ?? null))
-    )
+    const end = until === null ? null : yield* optionalInstant("until", until)
+    yield* change(db, nameOf(ref), reason, (standing) => Pausing.pause(standing, { reason, until: end }))
   }
 )
 

@@ -13,7 +13,7 @@ import * as Generate from "../../timing/generators.ts"
 const ticking = (timing: Timing.Timing, options: Policies.PolicyOptions = {}): Ticking => {
   const timetable = Result.getOrThrow(Timing.parse(timing))
   const policies = Result.getOrThrow(Policies.fromOptions(options))
-  return { name: "s", timetable, policies, plan: plan("s", timetable, policies) }
+  return { name: "s", incarnation: null, timetable, policies, plan: plan("s", timetable, policies) }
 }
 
 const seconds = ticking({ every: "1 second" })
@@ -94,7 +94,7 @@ it("a stretch goes back from the end of the window, which is not in it", () => {
 })
 
 it("runs that are known to be there take no place", () => {
-  const known = new Set([0, 1, 2, 4].map((n) => runIdOf("s", start + n * 1_000)))
+  const known = new Set([0, 1, 2, 4].map((n) => runIdOf(seconds, start + n * 1_000)))
   const next = stretch(job({ concurrency: 2 }), seconds, known)
   assert.deepStrictEqual(next.ticks.map(({ tick }) => (tick - start) / 1_000), [0, 1, 2, 3, 4, 5])
 })

@@ -220,7 +220,7 @@ describe("a tick", () => {
       const waiting = subjectOf(timetable, {
         policies: { ...policies, overlap },
         state: { buffered },
-        row: { nextAt: 40, waiting: true }
+        row: { nextAt: 40, waitingSince: 5 }
       })
       assert.strictEqual(answersOf(waiting), "t-Sbbb")
     }))
@@ -249,14 +249,19 @@ describe("a tick", () => {
       const bounded = subjectOf(timetable, { policies: { catchUp: catchAll, ...bounds }, row: { nextAt: 30 } })
       assert.strictEqual(answersOf(bounded), "--SS--")
       assert.isNull(decide(bounded, now).after.nextAt)
-      const few = subjectOf(timetable, { policies: { maxRuns: 5 }, state: { started: 3 } })
-      assert.strictEqual(answersOf(few), "SS----")
-      assert.deepStrictEqual(decide(few, now).after, {
-        ...decide(few, now).after,
-        nextAt: null,
-        wakeAt: null,
-        state: { ...few.state, started: 5 }
+      const few = subjectOf(timetable, {
+        policies: { maxRuns: 5 },
+        state: { countedFrom: 10 },
+        row: { started: 13 }
       })
+      assert.strictEqual(answersOf(few), "SS----")
+      // Whether they are new is known when they are recorded.
+      const { after } = decide(few, now)
+      assert.deepStrictEqual([after.nextAt, after.wakeAt], [30, now])
+      for (const [started, nextAt] of [[14, 40], [15, null]] as const) {
+        const left = { ...few, row: { ...few.row, ...after, started } }
+        assert.strictEqual(decide(left, now).after.nextAt, nextAt)
+      }
     }))
 
   it.effect("is looked at when its jitter is over, and starts then on time", () =>
@@ -356,6 +361,7 @@ describe("failures", () => {
           runId: `run-${index}`,
           tick: index,
           status: statuses[letter as keyof typeof statuses],
+          createdAt: 0,
           finishedAt: index
         }))
         const subject = subjectOf(timetable, {

@@ -22,7 +22,7 @@ export interface Outcome {
     readonly status: string
     readonly nextAt: number | null
     readonly wakeAt: number | null
-    readonly waiting: boolean
+    readonly waitingSince: number | null
     readonly pausedAt: number | null
     readonly hasPauseReason: boolean
     readonly resumeAt: number | null
@@ -41,7 +41,7 @@ export const model = (subject: Subject, { all, dueAt }: Ticks, now: number): Out
   // Runs that ended.
   let failures = state.failures
   let pausesItself = false
-  for (const run of row.ended) {
+  for (const run of row.ended.filter(({ createdAt }) => createdAt >= row.createdAt)) {
     if (run.status === "Failed" || run.status === "Dead") {
       failures = failures + 1
       if (policies.onFailure !== null) events.push(`failure of ${run.runId}, number ${failures}`)
@@ -56,10 +56,24 @@ export const model = (subject: Subject, { all, dueAt }: Ticks, now: number): Out
   }
   const settled = row.ended.map(({ runId }) => runId)
 
-  // A pause that lasts, or begins.
-  const lasts = row.status === "Paused" && !(row.resumeAt !== null && row.resumeAt <= now)
+  // A pause that is over.
+  const isOver = row.status === "Paused" && row.resumeAt !== null && row.resumeAt <= now
+  const undecided = all.filter((tick) =>
+    row.nextAt !== null && tick >= row.nextAt &&
+    (policies.from === null || tick >= policies.from) &&
+    (policies.until === null || tick < policies.until)
+  )
+  const passedOver = undecided.filter((tick) => isOver && dueAt(tick) < row.resumeAt!)
+  for (const tick of passedOver) {
+    if (!state.ahead.includes(tick)) answers.set(tick, dueAt(tick) < row.pausedAt! ? "Missed/Paused" : "Paused")
+  }
+  const ordinary = undecided.filter((tick) => !passedOver.includes(tick))
+
+  // A pause that lasts, or begins. What failed as often as it may does not go on by itself.
+  const lasts = row.status === "Paused" && !isOver
+  const ahead = state.ahead.filter((tick) => ordinary.includes(tick))
   if (lasts || pausesItself) {
-    const resumeAt = lasts ? row.resumeAt : null
+    const resumeAt = lasts && !pausesItself ? row.resumeAt : null
     return {
       answers,
       cancels: [],
@@ -67,27 +81,17 @@ export const model = (subject: Subject, { all, dueAt }: Ticks, now: number): Out
       events,
       after: {
         status: "Paused",
-        nextAt: row.nextAt,
+        nextAt: ordinary[0] ?? null,
         wakeAt: resumeAt,
-        waiting: false,
+        waitingSince: null,
         pausedAt: lasts ? row.pausedAt : now,
-        hasPauseReason: lasts ? row.pauseReason !== null : true,
+        hasPauseReason: lasts && !(pausesItself && row.resumeAt !== null) ? row.pauseReason !== null : true,
         resumeAt,
-        state: { ...state, failures }
+        state: { ...state, failures, ahead }
       }
     }
   }
 
-  // A pause that is over.
-  const isOver = row.status === "Paused"
-  const undecided = all.filter((tick) =>
-    row.nextAt !== null && tick >= row.nextAt &&
-    (policies.from === null || tick >= policies.from) &&
-    (policies.until === null || tick < policies.until)
-  )
-  const passedOver = undecided.filter((tick) => isOver && tick < row.resumeAt!)
-  for (const tick of passedOver) answers.set(tick, tick < row.pausedAt! ? "Missed/Paused" : "Paused")
-  const ordinary = undecided.filter((tick) => !passedOver.includes(tick))
   const due = ordinary.filter((tick) => dueAt(tick) <= now)
 
   // Lateness, of all late ticks together.
@@ -97,12 +101,17 @@ export const model = (subject: Subject, { all, dueAt }: Ticks, now: number): Out
     policies.catchUp.windowMillis !== null && tick < now - policies.catchUp.windowMillis
   const whileAway = due.filter((tick) => state.resumed !== null && dueAt(tick) <= state.resumed.at)
   const late = due.filter((tick) => !whileAway.includes(tick) && dueAt(tick) < now - policies.graceMillis)
+  const isTooLate = (tick: number): boolean =>
+    policies.startDeadlineMillis !== null && now > tick + policies.startDeadlineMillis
+  const skippable = ordinary.filter((tick) => timetable.excluded(tick) === null && !state.skips.includes(tick))
+  const isSkipped = (tick: number): boolean =>
+    state.skips.includes(tick) || skippable.slice(0, state.skipNext).includes(tick)
   const chosenOf = (stretch: ReadonlyArray<number>, mode: string): ReadonlyArray<number> => {
     const able = stretch.filter((tick) =>
       timetable.excluded(tick) === null && !state.skips.includes(tick) && !isFrozen(tick) && !isOld(tick)
     )
     if (mode === "none") return []
-    if (mode === "latest") return able.slice(-1)
+    if (mode === "latest") return able.filter((tick) => !isSkipped(tick) && !isTooLate(tick)).slice(-1)
     return policies.catchUp.cap === null ? able : able.slice(-policies.catchUp.cap)
   }
 
@@ -111,49 +120,73 @@ export const model = (subject: Subject, { all, dueAt }: Ticks, now: number): Out
     .sort((a, b) => a.createdAt - b.createdAt || a.tick - b.tick || (a.runId < b.runId ? -1 : 1))
     .map(({ runId }) => runId)
   const { max, mode: overlap } = policies.overlap
+  const left = policies.maxRuns === null ? Infinity : policies.maxRuns - (row.started - state.countedFrom)
   let started: ReadonlyArray<number> = []
   let waiting: ReadonlyArray<{ readonly tick: number; readonly cause: "schedule" | "catch-up" }> = []
-  let everStarted = state.started
-  let skipNext = state.skipNext
-  let skips = state.skips
+  let replaced: ReadonlyArray<number> = []
   const cancels = new Set<string>()
 
   const start = (tick: number, cause: "schedule" | "catch-up", waited: boolean): string => {
     const makes = (): string => {
       started = [...started, tick]
-      everStarted = everStarted + 1
       return `start/${cause}`
     }
     const waits = (): string => {
       waiting = [...waiting, { tick, cause }]
       return waited ? "waits on" : `waits/${cause}`
     }
-    const refuses = (reason: string): string => `Overlapped/${reason}/${live[0] ?? runOf(started[0]!)}`
-    if (policies.startDeadlineMillis !== null && now > tick + policies.startDeadlineMillis) return "Missed/Late"
-    const running = live.length + started.length
+    const first = row.behind === null
+      ? live[0] ?? (started[0] === undefined ? undefined : runOf(started[0]))
+      : undefined
+    const refuses = (reason: string): string =>
+      ["Overlapped", reason, first].filter((part) => part !== undefined).join("/")
+    const blocked = row.behind === null ? "Live" : "Waiting"
+    if (isTooLate(tick)) return "Missed/Late"
+    if (waited && left <= 0) return "Missed/Ended"
+    const running = row.behind === null ? live.length + started.length : Infinity
+    const isSpent = started.length >= left
     switch (overlap) {
       case "allow":
-        if (max === null || running < max) return makes()
-        return waited ? waits() : refuses("Live")
+        if (max === null ? !isSpent || !waited : running < max && !isSpent && waiting.length === 0) return makes()
+        return waited ? waits() : refuses(blocked)
       case "skip":
-        if (running === 0 && waiting.length === 0) return makes()
-        return waited ? waits() : refuses("Live")
+        if (running === 0 && waiting.length === 0 && !isSpent) return makes()
+        return waited ? waits() : refuses(blocked)
       case "bufferOne":
-      case "bufferAll":
-        if (running === 0 && waiting.length === 0) return makes()
-        if (waited || waiting.length < (overlap === "bufferOne" ? 1 : max!)) return waits()
+      case "bufferAll": {
+        if (running === 0 && waiting.length === 0 && !isSpent) return makes()
+        const room = Math.min(overlap === "bufferOne" ? 1 : max!, left - started.length)
+        if (waited || waiting.length < room) return waits()
         return refuses("BufferFull")
+      }
       case "cancelOther":
-        for (const replaced of started) {
-          answers.set(replaced, `Overlapped/Replaced/${runOf(tick)}`)
-          everStarted = everStarted - 1
-        }
-        started = []
         for (const runId of live) cancels.add(runId)
+        if (row.behind !== null) return refuses("Waiting")
+        replaced = [...replaced, ...started]
+        started = []
         return makes()
     }
   }
 
+  // Of late ticks of which only the last starts, it is decided first, and what is said of the others follows from it.
+  const fates = new Map<ReadonlyArray<number>, string>()
+  let early: ReadonlyArray<number> = ahead
+  const fateOf = (stretch: ReadonlyArray<number>, target: number): string => {
+    const known = fates.get(stretch)
+    if (known !== undefined) return known
+    const fate = ahead.includes(target)
+      ? state.buffered.some(({ tick }) => tick === target) ? "waits/catch-up" : "start/catch-up"
+      : start(target, "catch-up", false)
+    fates.set(stretch, fate)
+    if (!fate.startsWith("Overlapped") && !ahead.includes(target)) {
+      early = [...early, target].sort((a, b) => a - b)
+      answers.set(target, fate)
+    }
+    return fate
+  }
+
+  let skipNext = state.skipNext
+  let skips = state.skips
   const judge = (tick: number): string => {
     const excluded = timetable.excluded(tick)
     if (excluded !== null) return `Excluded/${excluded}`
@@ -169,20 +202,44 @@ export const model = (subject: Subject, { all, dueAt }: Ticks, now: number): Out
     const stretch = whileAway.includes(tick) ? whileAway : late.includes(tick) ? late : null
     if (stretch === null) return start(tick, "schedule", false)
     const mode = stretch === whileAway ? state.resumed!.mode : policies.catchUp.mode
-    const chosen = chosenOf(stretch, mode)
     if (mode === "none") return "Missed/Down"
     if (isOld(tick)) return "Missed/Window"
-    if (chosen.includes(tick)) return start(tick, "catch-up", false)
-    return mode === "latest" ? `Coalesced/${instant(chosen[0]!)}/${runOf(chosen[0]!)}` : "Missed/Cap"
+    const chosen = chosenOf(stretch, mode)
+    if (mode === "all") return chosen.includes(tick) ? start(tick, "catch-up", false) : "Missed/Cap"
+    const target = chosen[0]
+    if (target === undefined) return isTooLate(tick) ? "Missed/Late" : "Missed/Down"
+    const fate = fateOf(stretch, target)
+    if (fate.startsWith("start")) return `Coalesced/${instant(target)}/${runOf(target)}`
+    if (fate.startsWith("Overlapped")) return fate
+    return row.behind === null ? `Overlapped/Live/${live[0] ?? runOf(started[0]!)}` : "Overlapped/Waiting"
   }
 
-  const isOut = (): boolean => policies.maxRuns !== null && everStarted + waiting.length >= policies.maxRuns
+  const isOut = (): boolean => started.length >= left
   for (const { cause, tick } of state.buffered) answers.set(tick, start(tick, cause, true))
+  const decided = new Set<number>()
   for (const tick of due) {
-    if (!isOut()) answers.set(tick, judge(tick))
+    const stretch = whileAway.includes(tick) ? whileAway : late.includes(tick) ? late : null
+    if (isOut() && early.length === 0) break
+    if (stretch !== null && tick === stretch.find((other) => other >= due[0]! && !decided.has(other))) {
+      const mode = stretch === whileAway ? state.resumed!.mode : policies.catchUp.mode
+      const target = mode === "latest" ? chosenOf(stretch, mode)[0] : undefined
+      if (target !== undefined) fateOf(stretch, target)
+    }
+    decided.add(tick)
+    if (early.includes(tick)) early = early.filter((other) => other !== tick)
+    else answers.set(tick, judge(tick))
+  }
+  const last = started.at(-1)
+  for (const tick of replaced) answers.set(tick, `Overlapped/Replaced/${runOf(last!)}`)
+  // What took the place of a run that others were to be coalesced into stands for them.
+  if (replaced.length > 0) {
+    for (const [tick, answer] of answers) {
+      if (answer.startsWith("Coalesced")) answers.set(tick, `Coalesced/${instant(last!)}/${runOf(last!)}`)
+    }
   }
 
-  const nextAt = isOut() ? null : ordinary.find((tick) => !answers.has(tick)) ?? null
+  const hasEnded = left <= 0 && early.length === 0
+  const nextAt = hasEnded ? null : ordinary.find((tick) => !decided.has(tick)) ?? null
   const dropped = [...answers.keys()].sort((a, b) => a - b).filter((tick) =>
     ["Missed/Down", "Missed/Late", "Missed/Window", "Missed/Cap"].includes(answers.get(tick)!)
   )
@@ -196,18 +253,24 @@ export const model = (subject: Subject, { all, dueAt }: Ticks, now: number): Out
     after: {
       status: "Active",
       nextAt,
-      wakeAt: nextAt === null ? null : dueAt(nextAt),
-      waiting: waiting.length > 0,
+      wakeAt: nextAt === null ? null : isOut() ? now : dueAt(nextAt),
+      waitingSince: waiting.length === 0
+        ? null
+        : started.length === 0 && state.buffered.some(({ tick }) => tick === waiting[0]!.tick)
+        ? row.waitingSince ?? now
+        : now,
       pausedAt: null,
       hasPauseReason: false,
       resumeAt: null,
       state: {
-        started: policies.maxRuns === null ? state.started : everStarted,
+        countedFrom: state.countedFrom,
         skipNext,
         skips,
         buffered: waiting,
+        putOff: state.putOff,
         failures,
         stretch: null,
+        ahead: early,
         resumed: state.resumed !== null && nextAt !== null && nextAt <= state.resumed.at ? state.resumed : null
       }
     }

@@ -11,18 +11,21 @@ const Instant = Schema.Int.check(Schema.isBetween({ minimum: -62_135_596_800_000
 it.effect.prop(
   "any state is read back from its text as it was",
   {
-    started: Count,
+    countedFrom: Count,
     skipNext: Count,
     skips: Schema.Array(Instant),
     buffered: Schema.Array(Schema.Struct({ tick: Instant, cause: Schema.Literals(["schedule", "catch-up"]) })),
+    putOff: Schema.Array(Schema.Struct({ tick: Instant, at: Instant })),
     failures: Count,
     stretch: Schema.NullOr(Schema.Struct({
       edge: Instant,
       mode: Schema.Literals(["none", "latest", "all"]),
       target: Schema.NullOr(Instant),
       windowFrom: Schema.NullOr(Instant),
-      capFrom: Schema.NullOr(Instant)
+      capFrom: Schema.NullOr(Instant),
+      refused: Schema.optionalKey(Schema.Struct({ reason: Schema.String, by: Schema.NullOr(Schema.String) }))
     })),
+    ahead: Schema.Array(Instant),
     resumed: Schema.NullOr(Schema.Struct({ at: Instant, mode: Schema.Literals(["latest", "all"]) }))
   },
   (state) =>
@@ -58,8 +61,8 @@ it.effect("a state that cannot be understood is not guessed", () =>
       "",
       "[]",
       "null",
-      "{\"started\":\"1\"}",
-      "{\"started\":1.5}",
+      "{\"countedFrom\":\"1\"}",
+      "{\"countedFrom\":1.5}",
       "{\"skips\":[null]}",
       "{\"buffered\":[{\"tick\":1}]}",
       "{\"buffered\":[{\"tick\":1,\"cause\":\"trigger\"}]}",

@@ -60,11 +60,15 @@ export const subjectOf = (
     status: "Active",
     nextAt: timetable.next(0),
     wakeAt: timetable.next(0),
-    waiting: false,
+    waitingSince: null,
+    started: 0,
+    incarnation: null,
+    createdAt: 0,
     pausedAt: null,
     pauseReason: null,
     resumeAt: null,
     live: [],
+    behind: null,
     ended: [],
     ...given.row
   },
@@ -143,13 +147,18 @@ export const recorded = (subject: Subject, decision: Decision, now: number): Sub
   const gone = new Set(decision.cancels.map(({ runId }) => runId))
   const live = subject.row.live.filter(({ runId }) => !gone.has(runId))
   const started = decision.starts.map(({ tick }) => ({
-    runId: runIdOf(name, tick),
+    runId: runIdOf({ name, incarnation: null }, tick),
     schedule: name,
     tick,
     createdAt: now
   }))
   const ended = subject.row.ended.filter(({ runId }) => !decision.settled.includes(runId))
-  return { ...subject, state, row: { ...subject.row, ...after, live: [...live, ...started], ended } }
+  const { row } = subject
+  return {
+    ...subject,
+    state,
+    row: { ...row, ...after, started: row.started + started.length, live: [...live, ...started], ended }
+  }
 }
 
 /** Whether there is nothing to record. */
@@ -214,7 +223,19 @@ const Move = Schema.Struct({
   /** Which of the live runs end, and how. */
   ends: below(7),
   status: Schema.Literals(["Succeeded", "Failed", "Failed", "Dead", "Cancelled"]),
-  act: Schema.Literals(["none", "none", "none", "pause", "resume", "skipNext", "skip", "freeze", "edit", "other"]),
+  act: Schema.Literals([
+    "none",
+    "none",
+    "none",
+    "pause",
+    "resume",
+    "skipNext",
+    "skip",
+    "freeze",
+    "edit",
+    "other",
+    "behind"
+  ]),
   amount: below(7),
   mode: Schema.Literals(["latest", "all", "none"]),
   overlap: Overlap
@@ -238,7 +259,7 @@ const end = ({ row }: Subject, { ends, status }: Move, now: number): Pick<Subjec
     ended: [
       ...row.ended,
       ...over.filter(({ schedule }) => schedule === name)
-        .map(({ runId, tick }) => ({ runId, tick, status, finishedAt: now }))
+        .map(({ createdAt, runId, tick }) => ({ runId, tick, status, createdAt, finishedAt: now }))
     ]
   }
 }
@@ -247,7 +268,7 @@ const end = ({ row }: Subject, { ends, status }: Move, now: number): Pick<Subjec
 const act = (subject: Subject, move: Move, now: number): Subject => {
   const { act: verb, amount, mode, overlap } = move
   const { policies, row, state, timetable } = subject
-  const { next } = plan(name, timetable, policies)
+  const { dueAt, firstDue, next } = plan(name, timetable, policies)
   switch (verb) {
     case "none":
       return subject
@@ -255,17 +276,19 @@ const act = (subject: Subject, move: Move, now: number): Subject => {
       if (row.status === "Paused") return act(subject, { ...move, act: "resume" }, now)
       const resumeAt = amount === 0 ? null : now + 6 * amount
       const pauseReason = amount % 2 === 0 ? null : "asked for"
-      return { ...subject, row: { ...row, status: "Paused", pausedAt: now, pauseReason, resumeAt, waiting: false } }
+      return { ...subject, row: { ...row, status: "Paused", pausedAt: now, pauseReason, resumeAt, waitingSince: null } }
     }
     case "resume": {
       if (row.status === "Active") return subject
       const active = { status: "Active", pausedAt: null, pauseReason: null, resumeAt: null } as const
-      const caughtUp = mode !== "none" && row.nextAt !== null && row.nextAt <= now
-      const nextAt = caughtUp || (row.nextAt !== null && row.nextAt > now) ? row.nextAt : next(now)
+      const caughtUp = mode !== "none" && row.nextAt !== null && dueAt(row.nextAt) <= now
+      const open = firstDue(now)
+      const nextAt = caughtUp || row.nextAt === null ? row.nextAt : open === null ? null : Math.max(row.nextAt, open)
+      const ahead = state.ahead.filter((tick) => nextAt !== null && nextAt <= tick)
       return {
         ...subject,
         row: { ...row, ...active, nextAt },
-        state: { ...state, stretch: null, resumed: caughtUp ? { at: now, mode } : null }
+        state: { ...state, stretch: null, ahead, resumed: caughtUp ? { at: now, mode } : null }
       }
     }
     case "skipNext":
@@ -283,6 +306,8 @@ const act = (subject: Subject, move: Move, now: number): Subject => {
       }
     case "edit":
       return { ...subject, policies: { ...policies, overlap: overlapOf(overlap) } }
+    case "behind":
+      return { ...subject, row: { ...row, behind: amount % 2 === 0 ? null : "other" } }
     case "other": {
       const run = { runId: `sched-other-${now}`, schedule: "other", tick: now + amount, createdAt: now - 1 }
       return { ...subject, row: { ...row, live: [...row.live.filter(({ runId }) => runId !== run.runId), run] } }
