@@ -12,7 +12,11 @@ import * as Layer from "effect/Layer"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { InvalidInput, SchemaTooNew, StoreError } from "./Errors.ts"
 import * as Pglite from "./internal/pglite.ts"
+import { defaultSchema, tables } from "./internal/postgres/names.ts"
 import * as Store from "./internal/postgres/store.ts"
+import * as Waits from "./internal/postgres/waits.ts"
+import { defaultMaxValueBytes } from "./internal/seal.ts"
+import * as Given from "./internal/storeOptions.ts"
 import { SystemDb } from "./SystemDb.ts"
 
 export {
@@ -53,7 +57,7 @@ export interface Options {
  * Data is durable once a call returns: it survives `kill -9` of the process.
  *
  * Fails:   DataFolderInUse when the folder is open elsewhere, naming who has it · EmbeddedNotStarted · StoreError ·
- *          SchemaTooNew · InvalidInput for a schema name it does not take
+ *          SchemaTooNew · InvalidInput, which names the option
  *
  * @category layers
  * @since 0.1.0
@@ -61,16 +65,20 @@ export interface Options {
 export const layer = (
   options: Options = {}
 ): Layer.Layer<SystemDb | PgClient | SqlClient, Pglite.EmbeddedError | StoreError | SchemaTooNew | InvalidInput> =>
-  Layer.provideMerge(
-    Layer.effect(
-      SystemDb,
-      Effect.flatMap(PgClient, (sql) =>
-        Store.make(sql, {
-          schema: options.schema,
-          maxValueBytes: options.maxValueBytes,
-          retryForMillis: 0,
-          pooled: false
-        }))
-    ),
-    Pglite.layer({ dataDir: options.dataDir })
-  )
+  Layer.unwrap(Effect.gen(function*() {
+    const { dataDir, schema = defaultSchema, maxValueBytes = defaultMaxValueBytes } = options
+    if (dataDir !== undefined) yield* Effect.fromResult(Given.dataDir(dataDir))
+    yield* tables(schema)
+    yield* Effect.fromResult(Given.maxValueBytes(maxValueBytes))
+    const waits = Waits.make(`the embedded database${dataDir === undefined ? "" : ` in ${dataDir}`}`)
+    return Layer.provideMerge(
+      Layer.effect(
+        SystemDb,
+        Effect.flatMap(
+          PgClient,
+          (sql) => Store.make(sql, { schema, maxValueBytes, retryForMillis: 0, pooled: false, waits })
+        )
+      ),
+      Pglite.layer({ dataDir })
+    )
+  }))

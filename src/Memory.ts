@@ -8,9 +8,11 @@
  *
  * @since 0.1.0
  */
+import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Store from "./internal/memory/store.ts"
 import { defaultMaxValueBytes } from "./internal/seal.ts"
+import * as Given from "./internal/storeOptions.ts"
 import { SystemDb } from "./SystemDb.ts"
 
 /**
@@ -21,7 +23,7 @@ import { SystemDb } from "./SystemDb.ts"
  *
  * Shape:   `maxValueBytes` limits one JSON value in UTF-8 bytes, 8 MB unless given; with `hints: false` no hint is ever
  *          published, so that everything which waits must poll
- * Fails:   never
+ * Fails:   never; an option that makes no sense is a defect, the InvalidInput that names it
  *
  * @category layers
  * @since 0.1.0
@@ -29,10 +31,16 @@ import { SystemDb } from "./SystemDb.ts"
 export const layerWith = (
   options: { readonly maxValueBytes?: number | undefined; readonly hints?: boolean | undefined }
 ): Layer.Layer<SystemDb> =>
-  Layer.effect(
+  Layer.orDie(Layer.effect(
     SystemDb,
-    Store.make({ maxValueBytes: options.maxValueBytes ?? defaultMaxValueBytes, hints: options.hints ?? true })
-  )
+    Effect.gen(function*() {
+      const { hints = true, maxValueBytes = defaultMaxValueBytes } = options
+      return yield* Store.make({
+        maxValueBytes: yield* Effect.fromResult(Given.maxValueBytes(maxValueBytes)),
+        hints: yield* Effect.fromResult(Given.flag("hints", hints))
+      })
+    })
+  ))
 
 /**
  * Provides an empty store, shared by all who are given this layer in one program.

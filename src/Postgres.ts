@@ -8,23 +8,26 @@
  * @since 0.1.0
  */
 import * as PgClient from "@effect/sql-pg/PgClient"
-import type * as PgConnection from "@effect/sql-pg/PgConnection"
 import * as Config from "effect/Config"
-import * as Duration from "effect/Duration"
+import type * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
-import * as Redacted from "effect/Redacted"
+import type * as Redacted from "effect/Redacted"
 import * as Scope from "effect/Scope"
 import type { SqlClient } from "effect/sql/SqlClient"
 import type { InvalidInput, SchemaTooNew, StoreError } from "./Errors.ts"
-import { patiently } from "./internal/postgres/database.ts"
+import { bootError } from "./internal/postgres/boot.ts"
+import { type Patience, patiently } from "./internal/postgres/database.ts"
 import { answered, within } from "./internal/postgres/deadline.ts"
-import { bootError } from "./internal/postgres/errors.ts"
 import { defaultSchema, tables } from "./internal/postgres/names.ts"
 import * as Pooler from "./internal/postgres/pooler.ts"
+import { reach } from "./internal/postgres/reach.ts"
 import { ofPool, sinceVersion17 } from "./internal/postgres/settings.ts"
 import * as Store from "./internal/postgres/store.ts"
+import { described, read } from "./internal/postgres/url.ts"
+import * as Waits from "./internal/postgres/waits.ts"
 import { defaultMaxValueBytes } from "./internal/seal.ts"
+import * as Given from "./internal/storeOptions.ts"
 import { SystemDb } from "./SystemDb.ts"
 
 /**
@@ -88,37 +91,45 @@ export const layerFromClient = (
   Layer.effect(
     SystemDb,
     Effect.gen(function*() {
+      const settings = yield* settled(options)
       const sql = yield* PgClient.PgClient
-      if (sql.driver === "pglite") return yield* make(sql, options, false)
-      const { way } = yield* look(sql.config, options)
+      const waits = Waits.make(sql.config.url === undefined ? described(sql.config) : "the database")
+      if (sql.driver === "pglite") return yield* make(sql, settings, waits, false)
+      const way = settings.listen ? yield* wayOf(sql, { ...settings, waits }) : "transaction"
       yield* Effect.ignore(warnOfReadOnly(sql))
-      return yield* make(sql, options, way === "transaction")
+      return yield* make(sql, settings, waits, way === "transaction")
     })
   )
 
-const retryFor = ({ retryFor = "30 seconds" }: StoreOptions) => Duration.toMillis(Duration.fromInputUnsafe(retryFor))
+/** What the options say, once each of them has been looked at. */
+const settled = Effect.fnUntraced(function*(
+  { listen = true, maxValueBytes = defaultMaxValueBytes, retryFor = "30 seconds", schema = defaultSchema }: StoreOptions
+) {
+  yield* tables(schema)
+  return {
+    schema,
+    listen: yield* Effect.fromResult(Given.flag("listen", listen)),
+    maxValueBytes: yield* Effect.fromResult(Given.maxValueBytes(maxValueBytes)),
+    retryForMillis: yield* Effect.fromResult(Given.retryFor(retryFor))
+  }
+})
 
-const make = (sql: PgClient.PgClient, options: StoreOptions, pooled: boolean) =>
-  Store.make(sql, {
-    schema: options.schema,
-    maxValueBytes: options.maxValueBytes,
-    retryForMillis: retryFor(options),
-    pooled
-  })
+type Settled = Effect.Success<ReturnType<typeof settled>>
 
-/** With `listen: false` nobody looks: it is known that nothing may be kept. What the options get wrong needs no server. */
-const look = (
-  config: PgConnection.Config,
-  options: StoreOptions
-): Effect.Effect<Pooler.Found, StoreError | InvalidInput> => {
-  const found = patiently(Effect.mapError(Pooler.look(config), bootError("connect")), retryFor(options)).pipe(
-    Effect.tap(({ way }) => way === "transaction" ? Effect.logWarning(Pooler.warning) : Effect.void)
+const make = (
+  sql: PgClient.PgClient,
+  { maxValueBytes, retryForMillis, schema }: Settled,
+  waits: Waits.Waits,
+  pooled: boolean
+) => Store.make(sql, { maxValueBytes, pooled, retryForMillis, schema, waits })
+
+const wayOf = (sql: PgClient.PgClient, patience: Patience) =>
+  patiently(patience, "connect", Effect.mapError(Pooler.look(sql.config, true), bootError("connect", sql.config))).pipe(
+    Effect.map(({ way }) => way),
+    Effect.tap(warnOfPooler)
   )
-  return Effect.andThen(
-    tables(options.schema ?? defaultSchema),
-    options.listen === false ? Effect.succeed<Pooler.Found>({ way: "transaction", version: 0 }) : found
-  )
-}
+
+const warnOfPooler = (way: Pooler.Way) => way === "transaction" ? Effect.logWarning(Pooler.warning) : Effect.void
 
 const warnOfReadOnly = Effect.fnUntraced(function*(sql: PgClient.PgClient) {
   const asked = sql.unsafe<{ readonly on: boolean }>(
@@ -134,13 +145,9 @@ const warnOfReadOnly = Effect.fnUntraced(function*(sql: PgClient.PgClient) {
 
 const mebibyte = 1024 * 1024
 
-const config = ({ maxConnections, maxValueBytes = defaultMaxValueBytes, url }: Options): PgClient.PgPoolConfig => ({
-  url: Redacted.isRedacted(url) ? url : Redacted.make(url),
-  maxConnections: maxConnections ?? 10,
-  keepAlive: "30 seconds",
-  // A row carries two values, and a step's outcome and errors are one each.
-  maxMessageSize: Math.max(16, 2 * Math.ceil(maxValueBytes / mebibyte) + 1) * mebibyte
-})
+/** A row carries two values, and a step's outcome and errors are one each. */
+const messageSize = (maxValueBytes: number): number =>
+  Math.max(16, 2 * Math.ceil(maxValueBytes / mebibyte) + 1) * mebibyte
 
 /** A pooler in front refuses what it cannot keep apart for each of its clients. */
 const startupParameters = ({ version, way }: Pooler.Found): Readonly<Record<string, string>> =>
@@ -149,20 +156,14 @@ const startupParameters = ({ version, way }: Pooler.Found): Readonly<Record<stri
 /** How long closing waits for what is still done on the pool's connections. */
 const closeWithin = "2 seconds"
 
-const client = (options: Options, found: Pooler.Found) =>
+const client = (config: PgClient.PgPoolConfig, where: string) =>
   PgClient.layerFrom(Effect.gen(function*() {
+    const late = Effect.logWarning(`Closing goes on although connections to ${where} do not close`)
     const scope = yield* Effect.acquireRelease(
       Scope.make(),
-      (scope, exit) => within(Scope.close(scope, exit), closeWithin, () => Effect.void)
+      (scope, exit) => within(Scope.close(scope, exit), closeWithin, () => late)
     )
-    return yield* Scope.provide(
-      PgClient.make({
-        ...config(options),
-        prepare: found.way !== "transaction",
-        startupParameters: startupParameters(found)
-      }),
-      scope
-    )
+    return yield* Scope.provide(PgClient.make(config), scope)
   }))
 
 /**
@@ -189,14 +190,32 @@ const client = (options: Options, found: Pooler.Found) =>
 export const layer = (
   options: Options
 ): Layer.Layer<SystemDb | PgClient.PgClient | SqlClient, LayerError> =>
-  Layer.unwrap(Effect.map(look(config(options), options), (found) =>
-    Layer.provideMerge(
+  Layer.unwrap(Effect.gen(function*() {
+    const settings = yield* settled(options)
+    const maxConnections = yield* Effect.fromResult(Given.maxConnections(options.maxConnections ?? 10))
+    const address = yield* read(options.url)
+    const waits = Waits.make(described(address.config))
+    const keeps = settings.listen && !address.pooled
+    const found = yield* reach(address, keeps, { retryForMillis: settings.retryForMillis, waits })
+    if (keeps) yield* warnOfPooler(found.way)
+    const config: PgClient.PgPoolConfig = {
+      ...found.config,
+      maxConnections,
+      maxMessageSize: messageSize(settings.maxValueBytes),
+      prepare: found.way !== "transaction",
+      startupParameters: startupParameters(found)
+    }
+    return Layer.provideMerge(
       Layer.effect(
         SystemDb,
-        Effect.flatMap(PgClient.PgClient, (sql) => make(sql, options, found.way === "transaction"))
+        Effect.flatMap(PgClient.PgClient, (sql) => make(sql, settings, waits, found.way === "transaction"))
       ),
-      Layer.catch(client(options, found), (error) => Layer.effectContext(Effect.fail(bootError("connect")(error))))
-    )))
+      Layer.catch(
+        client(config, waits.where),
+        (error) => Layer.effectContext(Effect.fail(bootError("connect", config)(error)))
+      )
+    )
+  }))
 
 /**
  * The same, with its options read from `Config` when the layer is built.

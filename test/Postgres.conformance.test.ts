@@ -3,6 +3,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Embedded from "../src/Embedded.ts"
 import * as Store from "../src/internal/postgres/store.ts"
+import * as Waits from "../src/internal/postgres/waits.ts"
 import * as Postgres from "../src/Postgres.ts"
 import { SystemDb } from "../src/SystemDb.ts"
 import { suite } from "./conformance/suite.ts"
@@ -16,7 +17,14 @@ const silent = Layer.effect(
   SystemDb,
   Effect.flatMap(
     PgClient,
-    (sql) => Store.make(sql, { schema: "silent", retryForMillis: 30_000, pooled: false, silent: true })
+    (sql) =>
+      Store.make(sql, {
+        schema: "silent",
+        retryForMillis: 30_000,
+        pooled: false,
+        silent: true,
+        waits: Waits.make("the database")
+      })
   )
 ).pipe(Layer.provide(onFreshDatabase({})))
 

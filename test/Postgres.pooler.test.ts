@@ -28,7 +28,7 @@ const app = (url: string) =>
     Schedule.layer([Schedule.make("beat", { workflow: Tick, timing: Timing.every("1 second") })])
   ).pipe(Layer.provideMerge(Engine.layer({ name: "app" })), Layer.provideMerge(Postgres.layer({ url })))
 
-const wayTo = (url: string) => Effect.map(look({ url: Redacted.make(url) }), ({ way }) => way)
+const wayTo = (url: string) => Effect.map(look({ url: Redacted.make(url) }, true), ({ way }) => way)
 
 /** What is said while the effect runs. */
 const warnings = <A, E, R>(effect: Effect.Effect<A, E, R>) => {

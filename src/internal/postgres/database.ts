@@ -13,13 +13,19 @@ import { storeError } from "./errors.ts"
 import type { Hints } from "./hints.ts"
 import type { Tables } from "./names.ts"
 import { instant, isArray, type Parameter } from "./parameters.ts"
+import type { Waits } from "./waits.ts"
 
-export interface Database {
+/** How long an absent database is waited for, and who says so. */
+export interface Patience {
+  readonly waits: Waits
+  readonly retryForMillis: number
+}
+
+export interface Database extends Patience {
   /** Without name transforms: the statements name their columns themselves. */
   readonly sql: PgClient
   readonly tables: Tables
   readonly hints: Hints
-  readonly retryForMillis: number
   /** True when the client has a single connection, which nobody else can use meanwhile. */
   readonly exclusive: boolean
   /** How long a statement may go without an answer. */
@@ -52,15 +58,25 @@ export const backoff = EffectSchedule.min([
 
 const isStoreError = (error: { readonly _tag: string }): error is StoreError => error._tag === "StoreError"
 
-/** Asks again for a while, as long as it can help. */
+/** Asks again for a while, as long as it can help, and says that it does. */
 export const patiently = <A, E extends { readonly _tag: string }, R>(
+  { retryForMillis, waits }: Patience,
+  method: string,
   effect: Effect.Effect<A, E, R>,
-  forMillis: number
+  often: EffectSchedule.Schedule<unknown> = backoff
 ): Effect.Effect<A, E, R> =>
-  live(Effect.retry(effect, {
-    schedule: EffectSchedule.upTo(backoff, { duration: forMillis }),
-    while: (error) => isStoreError(error) && error.retryable
-  }))
+  Effect.suspend(() => {
+    const wait = waits.open(`${waits.where} (${method})`)
+    const once = Effect.tapError(
+      effect,
+      (error) => isStoreError(error) && error.retryable ? wait.failed(error.detail) : Effect.void
+    )
+    const again = Effect.retry(once, {
+      schedule: EffectSchedule.upTo(often, { duration: retryForMillis }),
+      while: (error) => isStoreError(error) && error.retryable
+    })
+    return Effect.ensuring(live(again), wait.over)
+  })
 
 /**
  * One statement on the pool or the caller's transaction, tried once: for those who must know that an answer was lost.
@@ -88,7 +104,7 @@ export const query = <Row extends object>(
 ): Effect.Effect<ReadonlyArray<Row>, StoreError> =>
   Effect.flatMap(inTransaction(db), (joined) => {
     const once = queryOnce<Row>(db, method, text, params)
-    return joined ? once : patiently(once, db.retryForMillis)
+    return joined ? once : patiently(db, method, once)
   })
 
 /**
@@ -105,7 +121,7 @@ export const queryAgain = <Row extends object>(
     let failures = 0
     const once = Effect.tapError(queryOnce<Row>(db, method, text, params), () => Effect.sync(() => void failures++))
     return Effect.flatMap(inTransaction(db), (joined) =>
-      Effect.map(joined ? once : patiently(once, db.retryForMillis), (rows) => ({ rows, again: failures > 0 })))
+      Effect.map(joined ? once : patiently(db, method, once), (rows) => ({ rows, again: failures > 0 })))
   })
 
 /** Publishes hints at once, or when the caller's transaction commits. */

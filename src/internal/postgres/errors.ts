@@ -24,7 +24,7 @@ export const codeOf = (error: SqlError): string | undefined => {
  * the statement or the session (57, 25006, 25P03, 25P04), others were in the way (40, 55P03), there are too many connections
  * (53300, 53400), or the session does not have a statement that was prepared (26000, 42P05), as behind a pooler.
  */
-const passing = /^(08|57P|57014|40(?!002)|55P03|25006|25P0[34]|53300|53400|26000|42P05|72000)/
+export const passing = /^(08|57P|57014|40(?!002)|55P03|25006|25P0[34]|53300|53400|26000|42P05|72000)/
 
 /** Where a feature is said to be missing because a cached plan is out of date, or because the server is a replica for now. */
 const passingRoutines = new Set(["RevalidateCachedQuery", "check_transaction_read_only", "check_transaction_isolation"])
@@ -89,17 +89,19 @@ export const isSlow = ({ reason: { _tag } }: SqlError): boolean =>
 /** Whether the connection still serves after this error: only an ordinary answer of the server says so. */
 export const survives = (error: SqlError): boolean => codeOf(error) !== undefined && !isFatal(error)
 
-const detailOf = (error: SqlError): string => {
-  const cause: unknown = error.reason.cause
-  return cause instanceof Error && cause.message.length > 0 ? cause.message : error.message
+/** Of a host with several addresses each may have failed for a reason of its own; one will do. */
+export const detailOf = (error: SqlError): string => {
+  const { cause } = error.reason
+  const [one = cause] = cause instanceof AggregateError ? cause.errors : []
+  return one instanceof Error && one.message.length > 0 ? one.message : error.message
 }
 
-const storeErrorOf = (method: string, fate: Fate, error: SqlError): StoreError =>
+export const storeErrorOf = (method: string, fate: Fate, error: SqlError, detail = detailOf(error)): StoreError =>
   new StoreError({
     method,
     retryable: fate === "AskAgain",
     ...(fate === "Fail" && { refused: true }),
-    detail: detailOf(error),
+    detail,
     cause: error
   })
 
@@ -109,10 +111,3 @@ export const storeError = (method: string) => (error: SqlError): StoreError =>
 /** The same for a statement of a user's. */
 export const usersError = (method: string) => (error: SqlError): StoreError =>
   storeErrorOf(method, fateOfUsers(error), error)
-
-/** The same before there was any connection: a server that does not let us in will not do so by itself. */
-export const bootError = (method: string) => (error: SqlError): StoreError =>
-  storeErrorOf(method, isShut(error) ? "HandBack" : fateOfOurs(error), error)
-
-const isShut = (error: SqlError): boolean =>
-  error.reason.operation === "connect" && error.reason._tag !== "ConnectionError" && !passing.test(codeOf(error) ?? "")

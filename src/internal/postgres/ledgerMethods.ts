@@ -63,7 +63,7 @@ export const make = (db: Database): LedgerMethods => {
       ),
       (deletion) => db.deadlines.statement("prune", transact(db.sql, deletion)),
       Effect.mapBoth({ onSuccess: ([row]) => row?.runs ?? 0, onFailure: storeError("prune") }),
-      (once) => patiently(once, db.retryForMillis)
+      (once) => patiently(db, "prune", once)
     )
 
   return {

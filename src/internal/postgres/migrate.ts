@@ -9,6 +9,7 @@ import { codeOf } from "./errors.ts"
 import { type Migration, migrations as all } from "./migrations.ts"
 import type { Tables } from "./names.ts"
 import { transact } from "./transactions.ts"
+import * as Waits from "./waits.ts"
 
 const versionOf = (migrations: ReadonlyArray<Migration>): number => migrations.at(-1)?.version ?? 0
 
@@ -39,11 +40,12 @@ const behind = Effect.fnUntraced(function*(sql: PgClient, t: Tables, migrations:
   return version === supported ? undefined : version
 })
 
-/** In one transaction under a lock, so that of many processes that boot at once one migrates and the others wait. */
-const apply = Effect.fnUntraced(function*(sql: PgClient, t: Tables, migrations: ReadonlyArray<Migration>) {
-  yield* sql`select pg_advisory_xact_lock(hashtextextended(${`effect-durable/${t.name}`}, 0))`
-  const version = yield* behind(sql, t, migrations)
-  if (version === undefined) return
+const change = Effect.fnUntraced(function*(
+  sql: PgClient,
+  t: Tables,
+  migrations: ReadonlyArray<Migration>,
+  version: number
+) {
   const { schema, table } = yield* present(sql, t)
   if (!schema) yield* sql.unsafe(`create schema ${t.schema}`)
   if (!table) {
@@ -65,6 +67,25 @@ const apply = Effect.fnUntraced(function*(sql: PgClient, t: Tables, migrations: 
   }
 })
 
+/** In one transaction under a lock, so that of many processes that boot at once one migrates and the others wait. */
+const apply = Effect.fnUntraced(function*(
+  sql: PgClient,
+  t: Tables,
+  migrations: ReadonlyArray<Migration>,
+  waits: Waits.Waits
+) {
+  yield* waits.aloud(
+    `another process, which brings schema ${t.name} up to date in ${waits.where}`,
+    sql`select pg_advisory_xact_lock(hashtextextended(${`effect-durable/${t.name}`}, 0))`
+  )
+  const version = yield* behind(sql, t, migrations)
+  if (version === undefined) return
+  yield* waits.aloud(
+    `schema ${t.name} to be brought up to date in ${waits.where}`,
+    change(sql, t, migrations, version)
+  )
+})
+
 /** Others were in the way, or created the same thing, such as the schema, without taking the lock. */
 const raced = /^(40|23505|42P06|42P07)/
 
@@ -72,11 +93,12 @@ const raced = /^(40|23505|42P06|42P07)/
 export const migrate = (
   sql: PgClient,
   t: Tables,
-  migrations: ReadonlyArray<Migration> = all
+  migrations: ReadonlyArray<Migration> = all,
+  waits = Waits.make("the database")
 ): Effect.Effect<void, SqlError | SchemaTooNew> =>
   Effect.flatMap(
     behind(sql, t, migrations),
-    (version) => version === undefined ? Effect.void : transact(sql, apply(sql, t, migrations))
+    (version) => version === undefined ? Effect.void : transact(sql, apply(sql, t, migrations, waits))
   ).pipe(Effect.retry({
     schedule: EffectSchedule.upTo(backoff, { times: 20 }),
     while: (error) => isSqlError(error) && raced.test(codeOf(error) ?? "")

@@ -32,6 +32,8 @@ export const defaultSchema = "effect_durable"
 /** Names longer than 63 bytes are cut off, silently; the longest one is the channel's. */
 const longest = 63 - "effect_durable_".length
 
+export const quoted = (name: string): string => `"${name.replaceAll("\"", "\"\"")}"`
+
 /** A list of literals for `in (…)`. They are our own words. */
 export const literals = (words: ReadonlyArray<string>): string => words.map((word) => `'${word}'`).join(", ")
 
@@ -49,7 +51,7 @@ export const tables = (name: string): Effect.Effect<Tables, InvalidInput> => {
       `this one is ${JSON.stringify(name)}`
     return Effect.fail(new InvalidInput({ field: "schema", reason }))
   }
-  const schema = `"${name}"`
+  const schema = quoted(name)
   return Effect.succeed({
     name,
     schema,

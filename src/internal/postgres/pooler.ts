@@ -15,6 +15,8 @@ export interface Found {
   readonly way: Way
   /** Such as 170002. */
   readonly version: number
+  /** It cannot be written to for now. */
+  readonly standby: boolean
 }
 
 const answerWithin = "5 seconds"
@@ -46,20 +48,27 @@ const shares = Effect.fnUntraced(function*(one: PgConnection.PgConnection, other
   return false
 })
 
-/** A direct connection tells by itself: the server said at its start which of its processes it is. */
-export const look = (config: PgConnection.Config): Effect.Effect<Found, SqlError> =>
+/**
+ * A direct connection tells by itself: the server said at its start which of its processes it is. Whoever wants to keep nothing
+ * need not know more.
+ */
+export const look = (config: PgConnection.Config, keeps: boolean): Effect.Effect<Found, SqlError> =>
   Effect.scoped(Effect.gen(function*() {
     const open = PgConnection.make({ ...config, multiplex: false, prepare: false })
     const one = yield* open
-    const { pid, version } = yield* ask<{ readonly pid: number; readonly version: number }>(
+    const { pid, standby, version } = yield* ask<
+      { readonly pid: number; readonly version: number; readonly standby: boolean }
+    >(
       one,
-      `select pg_catalog.pg_backend_pid() as pid, pg_catalog.current_setting('server_version_num')::int as version`
+      `select pg_catalog.pg_backend_pid() as pid, pg_catalog.current_setting('server_version_num')::int as version,
+        pg_catalog.pg_is_in_recovery() as standby`
     )
-    if (pid === one.processId) return { way: "direct" as const, version }
+    if (!keeps) return { way: "transaction" as const, version, standby }
+    if (pid === one.processId) return { way: "direct" as const, version, standby }
     const other = yield* open
     // Where two connections at once are one too many there is no session to keep.
     const shared = yield* Effect.orElseSucceed(shares(one, other), () => true)
-    return { way: shared ? "transaction" as const : "session" as const, version }
+    return { way: shared ? "transaction" as const : "session" as const, version, standby }
   }))
 
 /** Said once, by whoever looked. */

@@ -63,7 +63,7 @@ export const make = (db: Database): ScheduleMethods => {
         Effect.tapError(() => Effect.sync(() => void failures++)),
         Effect.mapError(storeError("changeSchedules"))
       )
-      const [row] = yield* joined ? once : patiently(once, db.retryForMillis)
+      const [row] = yield* joined ? once : patiently(db, "changeSchedules", once)
       const { made, written } = row as { readonly made: boolean; readonly written: boolean }
       // Made before by an earlier try of this call, it may not have been told.
       if (written || (made && failures > 0)) yield* hint(db, { _tag: "SchedulesChanged" })

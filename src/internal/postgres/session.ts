@@ -11,9 +11,10 @@ import * as Scope from "effect/Scope"
 import * as Semaphore from "effect/Semaphore"
 import type { SqlError } from "effect/sql/SqlError"
 import type { StoreError } from "../../Errors.ts"
-import { live, patiently } from "./database.ts"
+import { bootError } from "./boot.ts"
+import { live, type Patience, patiently } from "./database.ts"
 import { answered, within } from "./deadline.ts"
-import { bootError, survives } from "./errors.ts"
+import { survives } from "./errors.ts"
 import type { Tables } from "./names.ts"
 import { ints } from "./parameters.ts"
 import { reliedOn, setting } from "./settings.ts"
@@ -91,7 +92,7 @@ interface Open {
 export const dedicated = Effect.fnUntraced(function*(
   config: PgConnection.Config,
   { lockClass }: Tables,
-  options: { readonly pooled: boolean; readonly lazy?: boolean; readonly retryForMillis: number }
+  options: Patience & { readonly pooled: boolean; readonly lazy?: boolean }
 ): Effect.fn.Return<Session, StoreError, Scope.Scope> {
   // Of its own: a connection may still be opened while what uses it is being closed.
   const outer = yield* Effect.acquireRelease(Scope.make(), Scope.close)
@@ -172,7 +173,9 @@ export const dedicated = Effect.fnUntraced(function*(
     { interruptible: true }
   )
 
-  if (options.lazy !== true) yield* patiently(Effect.mapError(connect, bootError("connect")), options.retryForMillis)
+  if (options.lazy !== true) {
+    yield* patiently(options, "connect", Effect.mapError(connect, bootError("connect", config)))
+  }
   return {
     execute: (sql, params) => use((current) => Effect.map(ask(current, sql, params), (result) => result.rows)),
     lock: options.pooled ? Effect.succeed(null) : lock,

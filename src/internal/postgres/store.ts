@@ -7,16 +7,17 @@ import type { Hint, SystemDb } from "../../SystemDb.ts"
 import { defaultMaxValueBytes, seal } from "../seal.ts"
 import * as BackfillMethods from "./backfillMethods.ts"
 import { compiler, type Written } from "./batch.ts"
-import { type Database, joins, patiently } from "./database.ts"
+import { bootError } from "./boot.ts"
+import { type Database, joins, type Patience, patiently } from "./database.ts"
 import * as Deadline from "./deadline.ts"
-import { bootError } from "./errors.ts"
 import type { Fact } from "./facts.ts"
 import * as FiringMethods from "./firingMethods.ts"
+import * as Grants from "./grants.ts"
 import * as Hints from "./hints.ts"
 import * as LeasedMethods from "./leasedMethods.ts"
 import * as LedgerMethods from "./ledgerMethods.ts"
 import { migrate } from "./migrate.ts"
-import { defaultSchema, tables } from "./names.ts"
+import { defaultSchema, type Tables, tables } from "./names.ts"
 import * as RunMethods from "./runMethods.ts"
 import * as ScheduleMethods from "./scheduleMethods.ts"
 import * as Session from "./session.ts"
@@ -24,10 +25,9 @@ import * as Waiters from "./waiters.ts"
 import * as WorkerMethods from "./workerMethods.ts"
 import * as Writer from "./writer.ts"
 
-export interface Options {
+export interface Options extends Patience {
   readonly schema?: string | undefined
   readonly maxValueBytes?: number | undefined
-  readonly retryForMillis: number
   /** Behind a pooler nothing can be kept in a session: no LISTEN, no session lock, no setting. */
   readonly pooled: boolean
   /** Drops every hint, for tests. */
@@ -50,25 +50,30 @@ const hintsOf = (facts: ReadonlyArray<Fact>, written: ReadonlyArray<Written>): R
   return suspended ? [...hints, { _tag: "RunsReady" }] : hints
 }
 
+/** A schema that is up to date and may be used. */
+const ready = (sql: PgClient, names: Tables, { waits }: Options, exclusive: boolean) => {
+  const migrated = Grants.explained(migrate(sql, names, undefined, waits), sql, names)
+  return Effect.catchTag(
+    exclusive
+      ? migrated
+      : Effect.andThen(Deadline.answered(migrated, migrateWithin), Grants.check(sql, names)),
+    "SqlError",
+    (error) => Effect.fail(bootError("migrate", sql.config)(error))
+  )
+}
+
 /** The port over a client. Brings the schema up to date first. */
 export const make = Effect.fnUntraced(function*(
   client: PgClient,
   options: Options
 ): Effect.fn.Return<SystemDb["Service"], StoreError | SchemaTooNew | InvalidInput, Scope.Scope> {
-  const { pooled, retryForMillis } = options
+  const { pooled, retryForMillis, waits } = options
+  const patience: Patience = { retryForMillis, waits }
   const sql = client.withoutTransforms()
   const exclusive = sql.driver === "pglite"
   const deadlines = exclusive ? Deadline.none : Deadline.make(sql)
   const names = yield* tables(options.schema ?? defaultSchema)
-  const migrated = migrate(sql, names)
-  yield* patiently(
-    Effect.catchTag(
-      exclusive ? migrated : Deadline.answered(migrated, migrateWithin),
-      "SqlError",
-      (error) => Effect.fail(bootError("migrate")(error))
-    ),
-    retryForMillis
-  )
+  yield* patiently(patience, "migrate", ready(sql, names, options, exclusive))
   const hints = options.silent === true
     ? Hints.silent
     : exclusive
@@ -76,12 +81,12 @@ export const make = Effect.fnUntraced(function*(
     : yield* Hints.shared(sql, names.channel, deadlines, { listen: !pooled })
   const session = exclusive
     ? Session.shared(sql)
-    : yield* Session.dedicated(sql.config, names, { pooled, retryForMillis })
+    : yield* Session.dedicated(sql.config, names, { ...patience, pooled })
   // The only session there is waits for nobody.
   const starts = exclusive
     ? undefined
-    : yield* Session.dedicated(sql.config, names, { pooled, lazy: true, retryForMillis })
-  const db: Database = { sql, tables: names, hints, retryForMillis, exclusive, deadlines }
+    : yield* Session.dedicated(sql.config, names, { ...patience, pooled, lazy: true })
+  const db: Database = { ...patience, sql, tables: names, hints, exclusive, deadlines }
   const compile = compiler(names)
   const writer = yield* Writer.make({
     compile,
@@ -90,7 +95,7 @@ export const make = Effect.fnUntraced(function*(
     executeStarts: starts === undefined ? undefined : ({ params, sql }) => starts.execute(sql, params),
     executeAside: ({ params, sql: text }) =>
       deadlines.statement("aside", Effect.withTracerEnabled(sql.unsafe<object>(text, params).unprepared, false)),
-    retryForMillis,
+    ...patience,
     onWritten: (facts, written) => hintsOf(facts, written).forEach(hints.publish)
   })
   const waiters = yield* Waiters.make(RunMethods.ended(db), hints)

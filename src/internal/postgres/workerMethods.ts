@@ -3,7 +3,7 @@ import * as Effect from "effect/Effect"
 import * as EffectSchedule from "effect/Schedule"
 import type { SqlError } from "effect/sql/SqlError"
 import type { Pulse, SystemDb } from "../../SystemDb.ts"
-import { backoff, type Database, hint, live, now, patiently, query, queryOnce } from "./database.ts"
+import { backoff, type Database, hint, now, patiently, query, queryOnce } from "./database.ts"
 import { within } from "./deadline.ts"
 import { storeError } from "./errors.ts"
 import { instants, ints, texts } from "./parameters.ts"
@@ -45,19 +45,21 @@ export const make = (db: Database, session: Session, pulses: Session | undefined
   const pulse = (params: ReadonlyArray<unknown>) =>
     pulses === undefined
       ? query<PulseRow>(db, "pulse", s.pulse, params)
-      : live(Effect.retry(
+      : patiently(
+        db,
+        "pulse",
         Effect.mapError(
           pulses.execute(s.pulse, params) as Effect.Effect<ReadonlyArray<PulseRow>, SqlError>,
           storeError("pulse")
         ),
-        { schedule: EffectSchedule.upTo(often, { duration: db.retryForMillis }), while: ({ retryable }) => retryable }
-      ))
+        often
+      )
 
   return {
     registerWorker: Effect.fn("SystemDb.registerWorker")(function*({ application, leaseMillis }) {
       const id = `${application}-${yield* suffix}`
       // The lock first: a worker without it would be suspected.
-      const key = yield* patiently(Effect.mapError(session.lock, storeError("registerWorker")), db.retryForMillis)
+      const key = yield* patiently(db, "registerWorker", Effect.mapError(session.lock, storeError("registerWorker")))
       // Before it is tried: the answer may be lost, or nobody wait for it any more.
       yield* Effect.addFinalizer(() => retire(id))
       yield* query(db, "registerWorker", s.register, [yield* now, id, application, key, leaseMillis])

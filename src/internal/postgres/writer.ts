@@ -19,10 +19,11 @@ import * as Semaphore from "effect/Semaphore"
 import type { SqlError } from "effect/sql/SqlError"
 import { StoreError } from "../../Errors.ts"
 import { type Batch, type Compile, patience, type Written } from "./batch.ts"
-import { live, virtualTime } from "./database.ts"
+import { live, type Patience, virtualTime } from "./database.ts"
 import { noAnswer, within } from "./deadline.ts"
-import { fateOf, storeError } from "./errors.ts"
+import { detailOf, fateOf, storeError } from "./errors.ts"
 import { type Fact, Together, weightOf } from "./facts.ts"
+import type { Wait } from "./waits.ts"
 
 interface Pending {
   readonly fact: Fact
@@ -41,7 +42,7 @@ export interface Writer {
 
 type Execute = (batch: Batch) => Effect.Effect<ReadonlyArray<object>, SqlError>
 
-export interface Options {
+export interface Options extends Patience {
   readonly compile: Compile
   /** Runs a statement on the writer's own connection. */
   readonly execute: Execute
@@ -51,7 +52,6 @@ export interface Options {
   readonly executeStarts: Execute | undefined
   /** Runs a statement for which neither is kept waiting. */
   readonly executeAside: Execute
-  readonly retryForMillis: number
   /** Called with every batch that went through, before those who wait for it go on. */
   readonly onWritten: (facts: ReadonlyArray<Fact>, written: ReadonlyArray<Written>) => void
 }
@@ -73,6 +73,11 @@ const methods: Readonly<Record<Fact["_tag"], string>> = {
   Finish: "finish",
   Suspend: "suspend"
 }
+
+const methodOf = ([first]: ReadonlyArray<Pending>): string => first === undefined ? "write" : methods[first.fact._tag]
+
+const idOf = ([first]: ReadonlyArray<Pending>): string =>
+  first === undefined ? "" : first.fact._tag === "Start" ? first.fact.run.id : first.fact.lease.runId
 
 /** Splits off what fits into one statement. What must not share it stays, in order. */
 const gather = (queue: ReadonlyArray<Pending>): readonly [batch: Array<Pending>, left: Array<Pending>] => {
@@ -110,6 +115,8 @@ interface Lane {
   queue: Array<Pending>
   /** Set while the lane has nothing to do. */
   wake: (() => void) | undefined
+  /** While a batch does not go through. */
+  wait: Wait | undefined
   closed: boolean
 }
 
@@ -137,7 +144,13 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       })
 
   const attemptAside = attempt(options.executeAside, { patience })
-  const lane = (execute: Lane["execute"]): Lane => ({ execute, queue: [], wake: undefined, closed: false })
+  const lane = (execute: Lane["execute"]): Lane => ({
+    execute,
+    queue: [],
+    wake: undefined,
+    wait: undefined,
+    closed: false
+  })
   const fenced = lane(attempt(options.execute, options.pooled ? { patience } : undefined))
   const starts = options.executeStarts === undefined
     ? undefined
@@ -156,7 +169,11 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
           // Those who came meanwhile wait for the same thing.
           refuse(lane.queue.filter(impatient), error)
           lane.queue = lane.queue.filter((pending) => !impatient(pending))
-          return pause(batch, error, failures, longestPauseMillis, (left, failures) => flush(lane, left, failures))
+          lane.wait ??= options.waits.open(`${options.waits.where} (${methodOf(batch)})`)
+          return Effect.andThen(
+            lane.wait.failed(detailOf(error)),
+            pause(batch, error, failures, longestPauseMillis, (left, failures) => flush(lane, left, failures))
+          )
         }
         if (batch.length === 1) return Effect.sync(() => refuse(batch, error))
         return inHalves(batch, (half) => flush(lane, half))
@@ -171,7 +188,9 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
   /** Goes on aside with what met a lock that somebody holds, or took too long. */
   const leave = (batch: ReadonlyArray<Pending>, error?: SqlError): Effect.Effect<void> => {
     const giveUp = Effect.sync(() => refuse(batch, error))
-    return Effect.asVoid(FiberSet.run(aside, Effect.onInterrupt(flushAside(batch, error), () => giveUp)))
+    const flushed = Effect.onInterrupt(flushAside(batch, error), () => giveUp)
+    const what = `another transaction, which holds run ${idOf(batch)} (${methodOf(batch)})`
+    return Effect.asVoid(FiberSet.run(aside, options.waits.aloud(what, flushed)))
   }
 
   /** What came as one may have one fact at fault, so the halves of what fails go on by themselves. */
@@ -231,11 +250,16 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       if (lane.queue.length > 0) {
         const [batch, left] = gather(lane.queue)
         lane.queue = left
-        yield* Effect.onInterrupt(flush(lane, batch), () =>
-          Effect.sync(() => {
-            lane.closed = true
-            refuse([...batch, ...lane.queue], noAnswer)
-          }))
+        yield* flush(lane, batch).pipe(
+          Effect.ensuring(Effect.suspend(() => lane.wait?.over ?? Effect.void)),
+          Effect.onInterrupt(() =>
+            Effect.sync(() => {
+              lane.closed = true
+              refuse([...batch, ...lane.queue], noAnswer)
+            })
+          )
+        )
+        lane.wait = undefined
       } else if (closeAt === Number.POSITIVE_INFINITY) {
         yield* idle(lane)
       } else {
@@ -253,7 +277,10 @@ export const make = Effect.fnUntraced(function*(options: Options): Effect.fn.Ret
       for (const { wake } of lanes) wake?.()
       // A statement under way may never be answered.
       const ended = Effect.andThen(Fiber.awaitAll(fibers), FiberSet.awaitEmpty(aside))
-      return within(ended, closeForMillis, () => Fiber.interruptAll(fibers))
+      const late = Effect.logWarning(
+        `Closing goes on without all that was to be written: ${options.waits.where} does not answer, or rows are held`
+      )
+      return within(ended, closeForMillis, () => Effect.andThen(late, Fiber.interruptAll(fibers)))
     })
   )
 
