@@ -25,6 +25,8 @@ export interface ServerOptions {
   readonly durable?: boolean
   /** More settings of the server, such as `{ max_connections: "10" }`. */
   readonly settings?: Readonly<Record<string, string>>
+  /** What to put into the data folder before the first start, such as `{ "pg_hba.conf": "…" }`, for the server's eyes alone. */
+  readonly files?: Readonly<Record<string, string>>
 }
 
 /**
@@ -151,6 +153,7 @@ export class Server {
   private readonly user: User
   private readonly binaries: Binaries
   private readonly settings: Readonly<Record<string, string>>
+  private readonly files: Readonly<Record<string, string>>
   private port = 0
   private running: ChildProcess | undefined
 
@@ -163,6 +166,7 @@ export class Server {
     this.data = Path.join(this.folder, "data")
     this.log = Path.join(this.folder, "log")
     this.binaries = binariesFor(this.user, this.folder)
+    this.files = options.files ?? {}
     this.settings = {
       listen_addresses: "127.0.0.1",
       unix_socket_directories: "",
@@ -213,6 +217,11 @@ export class Server {
       { ...this.spawnOptions(), encoding: "utf8" }
     )
     if (status !== 0) throw new Error(`initdb failed: ${error?.message ?? stderr}`)
+    for (const [name, text] of Object.entries(this.files)) {
+      const file = Path.join(this.data, name)
+      Fs.writeFileSync(file, text, { mode: 0o600 })
+      if (this.user.uid !== undefined) Fs.chownSync(file, this.user.uid, this.user.gid ?? this.user.uid)
+    }
   }
 
   /** Gives what the server said if it ended instead of becoming ready. */

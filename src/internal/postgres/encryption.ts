@@ -3,7 +3,7 @@
  * encrypted, that is decided once, when the store is built: a database that is later reached without what it had then is refused.
  */
 import * as Effect from "effect/Effect"
-import { X509Certificate } from "node:crypto"
+import { createPrivateKey, X509Certificate } from "node:crypto"
 import * as Fs from "node:fs"
 import * as Tls from "node:tls"
 import { InvalidInput } from "../../Errors.ts"
@@ -46,15 +46,28 @@ const trusted = (): ReadonlyArray<string> => [
   ...Tls.getCACertificates("system")
 ]
 
-const authorities = Effect.fnUntraced(function*(rootCert: string | undefined) {
-  if (rootCert === undefined || rootCert === "system") return yield* Effect.sync(trusted)
-  const pem = yield* fileOf("sslrootcert", rootCert)
+const certificates = Effect.fnUntraced(function*(parameter: string, path: string) {
+  const pem = yield* fileOf(parameter, path)
   yield* Effect.try({
     try: () => new X509Certificate(pem),
-    catch: (cause) => refuse(`the file of sslrootcert has no certificate in it (${reasonOf(cause)})`)
+    catch: (cause) => refuse(`the file of ${parameter} has no certificate in it (${reasonOf(cause)})`)
   })
-  return [pem]
+  return pem
 })
+
+const keyOf = Effect.fnUntraced(function*(path: string, passphrase: string | undefined) {
+  const key = yield* fileOf("sslkey", path)
+  yield* Effect.try({
+    try: () => createPrivateKey({ key, passphrase }),
+    catch: (cause) => refuse(`the file of sslkey has no key in it that sslpassword opens (${reasonOf(cause)})`)
+  })
+  return key
+})
+
+const authorities = (rootCert: string | undefined) =>
+  rootCert === undefined || rootCert === "system"
+    ? Effect.sync(trusted)
+    : Effect.map(certificates("sslrootcert", rootCert), (pem) => [pem])
 
 /** Without a file nobody is checked by `require`; with one, what libpq does is the same as for `verify-ca`. */
 const modeOf = ({ bound, mode, rootCert }: Asked): Effect.Effect<Mode, InvalidInput> => {
@@ -76,8 +89,8 @@ const contextOf = Effect.fnUntraced(function*(asked: Asked, verifies: boolean) {
   if (password !== undefined && key === undefined) return yield* refuse("sslpassword needs sslkey")
   const options: Tls.SecureContextOptions = {
     ...(verifies && { ca: Array.from(yield* authorities(asked.rootCert)) }),
-    ...(cert !== undefined && { cert: yield* fileOf("sslcert", cert) }),
-    ...(key !== undefined && { key: yield* fileOf("sslkey", key) }),
+    ...(cert !== undefined && { cert: yield* certificates("sslcert", cert) }),
+    ...(key !== undefined && { key: yield* keyOf(key, password) }),
     ...(password !== undefined && { passphrase: password }),
     ...(minVersion !== undefined && { minVersion }),
     ...(maxVersion !== undefined && { maxVersion })
@@ -85,7 +98,7 @@ const contextOf = Effect.fnUntraced(function*(asked: Asked, verifies: boolean) {
   // What is in the files is not to be seen in the client's options.
   return yield* Effect.try({
     try: () => Tls.createSecureContext(options),
-    catch: (cause) => refuse(`sslcert, sslkey and sslpassword do not go together (${reasonOf(cause)})`)
+    catch: (cause) => refuse(`what it says about TLS cannot be used together (${reasonOf(cause)})`)
   })
 })
 

@@ -105,59 +105,66 @@ const hostAndPort = Effect.fnUntraced(function*(authority: string) {
 
 // ── parameters ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
+type Values = "text" | "seconds" | ReadonlyArray<string>
+
 /** What these ask for is what is done in any case. */
-const asAlways: Readonly<Record<string, RegExp>> = {
-  client_encoding: /^(utf-?8|auto)$/i,
-  gssencmode: /^(disable|prefer)$/,
-  load_balance_hosts: /^disable$/,
-  sslcompression: /^0$/,
-  sslnegotiation: /^postgres$/,
-  sslsni: /^1$/,
-  uselibpqcompat: /^true$/
+const asAlways: Readonly<Record<string, Values>> = {
+  client_encoding: ["UTF8", "utf8", "UTF-8", "utf-8", "auto"],
+  gssencmode: ["disable", "prefer"],
+  load_balance_hosts: ["disable"],
+  sslcompression: ["0"],
+  sslnegotiation: ["postgres"],
+  sslsni: ["1"],
+  uselibpqcompat: ["true"]
 }
+
+const versions: ReadonlyArray<SecureVersion> = ["TLSv1", "TLSv1.1", "TLSv1.2", "TLSv1.3"]
 
 /** What is looked at below: everything else is refused. */
 const known = {
-  application_name: /./,
-  channel_binding: /^(disable|prefer|require)$/,
-  connect_timeout: /^\d{1,6}$/,
-  dbname: /./,
-  fallback_application_name: /./,
-  host: /./,
-  keepalives: /^[01]$/,
-  keepalives_idle: /^\d{1,6}$/,
-  options: /./,
-  password: /./,
-  pgbouncer: /^(true|false)$/,
-  port: /./,
-  ssl: /^true$/,
-  ssl_max_protocol_version: /^TLSv1(\.[123])?$/,
-  ssl_min_protocol_version: /^TLSv1(\.[123])?$/,
-  sslcert: /./,
-  sslkey: /./,
-  sslmode: new RegExp(`^(${Encryption.modes.join("|")})$`),
-  sslpassword: /./,
-  sslrootcert: /./,
-  target_session_attrs: /^(any|read-write|primary)$/,
-  user: /./
-} satisfies Readonly<Record<string, RegExp>>
+  application_name: "text",
+  channel_binding: ["disable", "prefer", "require"],
+  connect_timeout: "seconds",
+  dbname: "text",
+  fallback_application_name: "text",
+  host: "text",
+  keepalives: ["0", "1"],
+  keepalives_idle: "seconds",
+  options: "text",
+  password: "text",
+  pgbouncer: ["true", "false"],
+  port: "text",
+  ssl: ["true"],
+  ssl_max_protocol_version: versions,
+  ssl_min_protocol_version: versions,
+  sslcert: "text",
+  sslkey: "text",
+  sslmode: Encryption.modes,
+  sslpassword: "text",
+  sslrootcert: "text",
+  target_session_attrs: ["any", "read-write", "primary"],
+  user: "text"
+} satisfies Readonly<Record<string, Values>>
 
 type Parameters = { readonly [Name in keyof typeof known]?: string }
 
-const taken: Readonly<Record<string, RegExp>> = { ...known, ...asAlways }
+const taken = new Map<string, Values>(Object.entries({ ...known, ...asAlways }))
 
 /** Where else it is said. */
-const elsewhere: Readonly<Record<string, string>> = {
+const elsewhere = new Map(Object.entries({
   connection_limit: "it is the layer's option `maxConnections`",
   hostaddr: "give the address as the host",
   passfile: "put the password into the URL",
   pool_timeout: "it is the layer's option `retryFor`",
   schema: "it is the layer's option `schema`",
   service: "write out what it stands for"
-}
+}))
 
-/** The values that the pattern allows, where it lists some. */
-const allowed = (pattern: RegExp): string => pattern.source.replace(/^\^\(?|\)?\$$/g, "").replaceAll("|", ", ")
+const takes = (values: Values, value: string): boolean =>
+  values === "text" || (values === "seconds" ? /^\d{1,6}$/.test(value) : values.includes(value))
+
+const listed = (values: Values): string =>
+  typeof values !== "string" ? values.join(", ") : values === "seconds" ? "a whole number of seconds" : values
 
 const quotable = (value: string): string => /^[\w.-]{1,40}$/.test(value) ? `, and not ${value}` : ""
 
@@ -168,16 +175,16 @@ const parametersOf = Effect.fnUntraced(function*(query: string): Effect.fn.Retur
     if (!/^\w{1,40}$/.test(name) || rest.length === 0) {
       return yield* refuse("behind the ? there must be parameters such as sslmode=require, with & between them")
     }
-    const pattern = taken[name]
-    if (pattern === undefined) {
-      const how = elsewhere[name] ?? "take it away if it is not needed"
+    const values = taken.get(name)
+    if (values === undefined) {
+      const how = elsewhere.get(name) ?? "take it away if it is not needed"
       return yield* refuse(`the parameter ${name} cannot be honoured here, and is not ignored: ${how}`)
     }
     const value = yield* decoded(`the parameter ${name}`, rest.join("="))
     // As if it were not there, to libpq.
     if (value === "") delete found[name]
-    else if (pattern.test(value)) found[name] = value
-    else return yield* refuse(`${name} must be ${allowed(pattern)} here${quotable(value)}`)
+    else if (takes(values, value)) found[name] = value
+    else return yield* refuse(`${name} must be ${listed(values)} here${quotable(value)}`)
   }
   return found
 })
