@@ -1,5 +1,5 @@
 /** `sslmode` and its companions, and unix sockets, before servers that have TLS and one that has none. */
-import { assert, describe, it, layer } from "@effect/vitest"
+import { assert, describe, layer } from "@effect/vitest"
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"

@@ -37,14 +37,16 @@ const noCode = /^$/
 const remedies: ReadonlyArray<Remedy> = [
   {
     of: worded(/no encryption|SSL off|SSL required/i),
-    remedy: "The server lets nobody in without encryption like this: set sslmode=verify-full, or sslmode=require"
+    remedy:
+      "If the server lets nobody in without encryption, set sslmode=verify-full or sslmode=require; otherwise add a line " +
+      "to its pg_hba.conf for this user, database and address"
   },
   {
     of: worded(/client certificate/i),
     remedy: "Give a certificate that the server takes for this user, with sslcert and sslkey"
   },
   {
-    of: worded(/no pg_hba\.conf entry|pg_hba\.conf rejects/i),
+    of: worded(/pg_hba\.conf/i),
     remedy: "Add a line to the server's pg_hba.conf for this user, database and address"
   },
   {

@@ -55,8 +55,6 @@ const missing = (rights: Rights, t: Tables, changing: boolean): ReadonlyArray<st
   if (rights.owner === null) {
     return rights.createsSchemas ? [] : [`grant create on database ${quoted(rights.database)} ${to}`]
   }
-  // Nothing less makes somebody the owner of tables that are there.
-  if (changing && rights.hasTables && !rights.ownsTables) return [`grant ${quoted(rights.owner)} ${to}`]
   const inSchema = `in schema ${t.schema} ${to}`
   return [
     ...(changing && !rights.creates
@@ -71,6 +69,12 @@ const missing = (rights: Rights, t: Tables, changing: boolean): ReadonlyArray<st
 
 const said = (statements: ReadonlyArray<string>): string => `Missing: ${statements.join("; ")}`
 
+/** Only owners may change tables, and who is one may do much more. */
+const owned = ({ owner, role }: Rights): string =>
+  `Let one process start as ${quoted(owner ?? "")}, who owns the tables; or else: grant ${quoted(owner ?? "")} to ${
+    quoted(role)
+  }`
+
 const isDenied = (error: unknown): error is SqlError =>
   isSqlError(error) && codeOf(error) === "42501" && error.reason.operation !== "connect"
 
@@ -78,9 +82,15 @@ const isDenied = (error: unknown): error is SqlError =>
 export const explained = <E>(migrated: Effect.Effect<void, E | SqlError>, sql: PgClient, t: Tables) =>
   Effect.catchIf(migrated, isDenied, (error) =>
     Effect.flatMap(rightsOf(sql, t), (rights) => {
+      // Who could read which version there is was denied the next.
       const changing = !rights.hasTables || (rights.uses && rights.reads)
       const statements = missing(rights, t, changing)
-      const detail = statements.length === 0 ? detailOf(error) : `${detailOf(error)}. ${said(statements)}`
+      const remedy = changing && rights.hasTables && !rights.ownsTables
+        ? owned(rights)
+        : statements.length > 0
+        ? said(statements)
+        : "Grant the role what it lacks"
+      const detail = `${detailOf(error)}. ${remedy}`
       return Effect.fail(new StoreError({ method: "migrate", retryable: false, detail, cause: error }))
     }))
 
