@@ -192,7 +192,8 @@ export const layer = (
 ): Layer.Layer<SystemDb | PgClient.PgClient | SqlClient, LayerError> =>
   Layer.unwrap(Effect.gen(function*() {
     const settings = yield* settled(options)
-    const maxConnections = yield* Effect.fromResult(Given.maxConnections(options.maxConnections ?? 10))
+    const { maxConnections = 10 } = options
+    yield* Effect.fromResult(Given.maxConnections(maxConnections))
     const address = yield* read(options.url)
     const waits = Waits.make(described(address.config))
     const keeps = settings.listen && !address.pooled

@@ -80,7 +80,9 @@ const lock = (dataDir: string): Effect.Effect<void, EmbeddedError, Scope.Scope> 
       Effect.catch((cause): Effect.Effect<never, EmbeddedError> =>
         isBusy(cause)
           ? Effect.flatMap(holderOf(dataDir), (holder) => Effect.fail(new DataFolderInUse({ dataDir, ...holder })))
-          : Effect.fail(notStarted(dataDir, " (while locking the folder)")(cause))
+          : Effect.fail(
+            notStarted(dataDir, " (while locking the folder, which this process must be able to write to)")(cause)
+          )
       )
     ),
     (file) =>
@@ -124,11 +126,18 @@ class SyncedFs extends NodeFS {
 /** As PGlite starts by itself, but with fsync on, and by the one call for it that reaches the file system. */
 const syncedParams = [...PGlite.defaultStartParams.filter((param) => param !== "-F"), "-c", "wal_sync_method=fsync"]
 
+const otherVersion =
+  "Nothing was changed. Use the version of PGlite that has this Postgres, or move the folder away to begin anew."
+
 /** The folder comes into being as soon as there is a file system on it. */
 const startIn = (folder: string, dataDir: string): Effect.Effect<Engine, EmbeddedNotStarted> =>
   Effect.suspend(() =>
     start({ fs: new SyncedFs(folder), startParams: syncedParams, relaxedDurability: false }, dataDir)
-  )
+  ).pipe(Effect.mapError((error) =>
+    error.reason.includes("database files are incompatible with server")
+      ? new EmbeddedNotStarted({ ...error, reason: `${error.reason}\n${otherVersion}` })
+      : error
+  ))
 
 /** Windows cannot sync a folder, and needs not. */
 const syncPath = (path: string): void => {
@@ -171,11 +180,27 @@ const present = (folder: string, dataDir: string): Effect.Effect<boolean, Embedd
     }
   )
 
+/** Refuses a folder that is a Postgres's own: there would be a database inside of a database. */
+const foreign = (dataDir: string): Effect.Effect<void, EmbeddedNotStarted> =>
+  Effect.suspend(() => {
+    if (!Fs.existsSync(Path.join(dataDir, "PG_VERSION"))) return Effect.void
+    const reason =
+      "the folder is the data of a Postgres itself, for it has a PG_VERSION in it; nothing was touched. Give the " +
+      "folder above it if this store has made that one, or another folder."
+    return Effect.fail(new EmbeddedNotStarted({ dataDir, reason }))
+  })
+
 /** Opens the database in the folder, creating both as needed, for this process alone. */
 export const openFolder = Effect.fnUntraced(function*(dataDir: string) {
   const absolute = Path.resolve(dataDir)
   const folder = Path.join(absolute, "pgdata")
-  yield* Effect.try({ try: () => Fs.mkdirSync(absolute, { recursive: true }), catch: notStarted(absolute) })
+  yield* Effect.try({
+    try: () => Fs.mkdirSync(absolute, { recursive: true }),
+    catch: notStarted(absolute, " (while making the folder; give the path of one that is there or can be made)")
+  })
+  yield* foreign(absolute)
+  // Before there is so much as a lock in a folder that is to be left as it is.
+  yield* present(folder, absolute)
   yield* lock(absolute)
   return yield* Effect.acquireRelease(
     present(folder, absolute).pipe(

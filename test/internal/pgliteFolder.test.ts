@@ -222,6 +222,58 @@ layer(Made.layer, live)("a data folder", (it) => {
       })
   )
 
+  /** Every file below a folder, with what is in it. */
+  const contents = (folder: string): ReadonlyArray<string> =>
+    Fs.readdirSync(folder, { recursive: true, encoding: "utf8" }).sort().map((name) => {
+      const path = Path.join(folder, name)
+      return Fs.statSync(path).isFile() ? `${name}: ${Fs.readFileSync(path, "hex")}` : name
+    })
+
+  const kinds: ReadonlyArray<
+    readonly [what: string, files: Readonly<Record<string, string>>, dataDir: string, reason: RegExp]
+  > = [
+    ["is a file", { file: "x" }, "file", /did not start: EEXIST.*give the path of one that is there or can be made/],
+    ["would be below a file", { file: "x" }, "file/below", /ENOTDIR.*give the path of one/],
+    [
+      "has foreign files where the database belongs",
+      { "pgdata/notes": "x" },
+      ".",
+      /lacks PG_VERSION.*nothing was touched/
+    ],
+    ["has a file where the database belongs", { pgdata: "x" }, ".", /ENOTDIR/],
+    ["has a folder where its lock belongs", { "lock/notes": "x" }, ".", /this process must be able to write to/],
+    ["has something else for a lock", { lock: "x".repeat(5000) }, ".", /not a database \(while locking/],
+    ["is the data of a Postgres itself", { PG_VERSION: "18\n", "base/1": "x" }, ".", /the data of a Postgres itself/]
+  ]
+  it.effect.each(kinds)(
+    "that %s is refused with what to do, and untouched",
+    ([_, files, dataDir, reason]) =>
+      Effect.gen(function*() {
+        const folder = yield* tempFolder
+        for (const [name, text] of Object.entries(files)) {
+          Fs.mkdirSync(Path.dirname(Path.join(folder, name)), { recursive: true })
+          Fs.writeFileSync(Path.join(folder, name), text)
+        }
+        const before = contents(folder)
+        const error = yield* Effect.flip(use(Path.join(folder, dataDir), query("select 1")))
+        assert.strictEqual(error._tag, "EmbeddedNotStarted")
+        assert.match(error.message, reason)
+        assert.deepStrictEqual(contents(folder), before)
+      })
+  )
+
+  it.effect("of another version of Postgres is refused with what to do, and has its data when it is that version's", () =>
+    Effect.gen(function*() {
+      const dataDir = yield* madeFolder
+      const version = Path.join(dataDir, "pgdata", "PG_VERSION")
+      const text = Fs.readFileSync(version, "utf8")
+      Fs.writeFileSync(version, "19\n")
+      const error = yield* Effect.flip(use(dataDir, query("select 1")))
+      assert.match(error.message, /by PostgreSQL version 19.*\n.*version of PGlite that has this Postgres/)
+      Fs.writeFileSync(version, text)
+      assert.deepStrictEqual(yield* use(dataDir, query("select 1 as one")), [{ one: 1 }])
+    }))
+
   it.effect("that is empty where the database belongs gets one", () =>
     Effect.gen(function*() {
       const dataDir = yield* tempFolder
