@@ -43,7 +43,10 @@ export {
  * @since 0.1.0
  */
 export interface Options {
-  /** A folder, created if need be. Without one the data is in memory and ends with the layer. */
+  /**
+   * A folder, created if need be. Without one the data is in memory and ends with the layer; an empty text is refused. A folder with
+   * something in it that is not a database of this store is refused and left as it is.
+   */
   readonly dataDir?: string | undefined
   /** The schema to keep everything in: lower-case letters, digits and `_`. Default `effect_durable`. */
   readonly schema?: string | undefined

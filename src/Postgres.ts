@@ -47,7 +47,10 @@ export interface StoreOptions {
    * layer is built, warned about, and treated as if this were false.
    */
   readonly listen?: boolean | undefined
-  /** How long calls of yours wait for an absent database before they fail. Workers wait for ever. Default 30 seconds. */
+  /**
+   * How long calls of yours, and building the layer, wait for an absent database before they fail. Workers wait for ever. May be
+   * infinite. Default 30 seconds.
+   */
   readonly retryFor?: Duration.Input | undefined
 }
 
@@ -58,6 +61,10 @@ export interface StoreOptions {
  * @since 0.1.0
  */
 export interface Options extends StoreOptions {
+  /**
+   * As libpq reads it, unix sockets and `sslmode` included. What it says that cannot be done here is refused by name. The
+   * environment variables and files that libpq looks at are not looked at.
+   */
   readonly url: string | Redacted.Redacted
   /** The most connections in the pool; those of the writer (two) and the listener come on top. Default 10. */
   readonly maxConnections?: number | undefined
@@ -173,8 +180,11 @@ const client = (config: PgClient.PgPoolConfig, where: string) =>
  * has as its defaults; transactions of your own can set what they like. Only `search_path` is as you made it. Behind a pooler
  * nothing is set.
  *
- * Fails:   StoreError when the database cannot be reached for `retryFor` · SchemaTooNew when a newer version of this library was
- *          there · InvalidInput for a schema name it does not take
+ * While the database is away a warning every few seconds says what is waited for. What cannot pass by itself (a wrong password, a
+ * missing grant, a certificate that nobody vouches for) fails at once and says what to do.
+ *
+ * Fails:   StoreError when the database cannot be reached for `retryFor`, or at once, with `retryable: false`, when it will not be
+ *          by itself · SchemaTooNew when a newer version of this library was there · InvalidInput, which names the option
  *
  * @example
  * ```ts

@@ -113,6 +113,21 @@ describe("a database that is away", () => {
     }))
 })
 
+it.live(
+  "a standby is waited for where the URL asks for a server that can be written to, and only there",
+  () =>
+    Effect.gen(function*() {
+      const server = yield* testServer({ durable: false, files: { "standby.signal": "" } })
+      for (const attributes of ["primary", "read-write"]) {
+        const line = yield* says(list(`${server.url}?target_session_attrs=${attributes}`), /^Waiting for/)
+        assert.match(line, /The server is a standby/)
+      }
+      const without = yield* Effect.flip(list(server.url, { retryFor: "100 millis" }))
+      assert.notInclude(without.message, "target_session_attrs")
+    }).pipe(Effect.scoped),
+  60_000
+)
+
 const Server = Context.Service<TestServer>("Server")
 
 const hba = `

@@ -43,7 +43,7 @@ export const make = (where: string): Waits => {
     return Effect.logWarning(`Waiting for ${Math.round(millis / 1000)} seconds for ${oldest.what}${others}${why}`)
   })
   const tellOn = Effect.provideService(
-    Effect.forever(Effect.andThen(Effect.sleep(everyMillis), tell)),
+    Effect.forever(Effect.andThen(tell, Effect.sleep(everyMillis))),
     Clock.Clock,
     realTime
   )
