@@ -402,7 +402,8 @@ export const count: {
 /**
  * Says in one English sentence when it fires, in which zone, and what happens when the clocks of that zone change.
  *
- * The wording is for people and may change.
+ * What it says holds of each occurrence: steps that are cut short by the next minute, hour or day are given as values, and many
+ * values are summed up as how many of a range they are. The wording is for people and may change.
  *
  * @example
  * ```ts run

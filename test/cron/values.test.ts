@@ -209,19 +209,19 @@ describe("in words", () => {
     Effect.sync(() => {
       const wall = ", in Europe/Berlin, by the clock on the wall: " +
         "skipped times fire right after the change, repeated ones once."
-      const elapsed = ", in Europe/Berlin, by elapsed time across clock changes."
+      const always = ", in Europe/Berlin, by the clock on the wall: skipped times do not fire, repeated ones twice."
       for (
         const [expression, sentence] of [
           ["0 30 2 * * *", `At 02:30:00, every day${wall}`],
           ["0 0 9,17 * * MON-FRI", `At 09:00:00 and 17:00:00, on Monday to Friday${wall}`],
-          ["*/10 * * * * *", `Every 10 seconds, every day${elapsed}`],
-          ["0 */5 * * * *", `Every 5 minutes, every day${elapsed}`],
-          ["0 0 * * * *", `Every hour, every day${elapsed}`],
-          ["0 30 * * * *", `At minute 30 of every hour, every day${elapsed}`],
+          ["*/10 * * * * *", `Every 10 seconds, every day${always}`],
+          ["0 */5 * * * *", `Every 5 minutes, every day${always}`],
+          ["0 0 * * * *", `Every hour, every day${always}`],
+          ["0 30 * * * *", `At minute 30 of every hour, every day${always}`],
           ["0 */15 9-17 * * *", `Every 15 minutes of hours 9 to 17, every day${wall}`],
           ["0 0 0 1,15,L * *", `At 00:00:00, on the 1st and 15th and the last day of the month${wall}`],
           ["0 0 0 13 * +FRI", `At 00:00:00, on the 13th of the month if that is Friday${wall}`],
-          ["0 0 0 13 6 FRI", `At 00:00:00, on the 13th and on Friday in June${wall}`],
+          ["0 0 0 13 6 FRI", `At 00:00:00, on the 13th of the month and on Friday, both only in June${wall}`],
           [
             "0 0 0 15W,LW,L-2 2,3 *",
             "At 00:00:00, on the working day nearest to the 15th, 2 days before the last day " +

@@ -203,7 +203,7 @@ describe("for people", () => {
       ])
       assert.deepStrictEqual(shown(Timing.cron(["@hourly", "@daily"], { timeZone })), [
         "@daily | @hourly",
-        `At 00:00:00, every day, ${lisbon}; and every hour, every day, in Europe/Lisbon, by elapsed time across clock changes.`
+        `At 00:00:00, every day, ${lisbon}; and every hour, every day, in Europe/Lisbon, by the clock on the wall: skipped times do not fire, repeated ones twice.`
       ])
       assert.deepStrictEqual(shown(Timing.at("2026-05-01T09:00Z")), [
         "at 2026-05-01T09:00:00Z",

@@ -1,16 +1,6 @@
 /** Says in English when an expression fires. */
-import {
-  bitsOf,
-  datesOf,
-  type Fields,
-  fullHours,
-  fullMonths,
-  minutesOf,
-  monthNames,
-  secondsOf,
-  weekdayNames
-} from "./fields.ts"
-import { list, weeksOf } from "./format.ts"
+import { bitsOf, datesOf, type Fields, fullMonths, minutesOf, monthNames, secondsOf, weekdayNames } from "./fields.ts"
+import { stepOf, stretchesOf, weeksOf } from "./format.ts"
 import { Fold, type Search } from "./search.ts"
 
 const enumerate = (parts: ReadonlyArray<string>, word = "and"): string =>
@@ -22,22 +12,42 @@ const ordinal = (value: number): string => {
   return `${value}${ending}`
 }
 
-/** Values and ranges in words; `name` says a single value. */
-const values = (set: ReadonlyArray<number>, name: (value: number) => string = String): string => {
-  const parts: Array<string> = []
-  for (let index = 0; index < set.length; index++) {
-    const start = index
-    while (set[index + 1] === set[index]! + 1) index++
-    if (index - start === 1) index = start
-    parts.push(index === start ? name(set[start]!) : `${name(set[start]!)} to ${name(set[index]!)}`)
-  }
-  return enumerate(parts)
+const last = (set: ReadonlyArray<number>): number => set[set.length - 1]!
+
+/** More than this many of a kind are summed up. */
+const mostListed = 6
+
+const stretches = (set: ReadonlyArray<number>, name: (value: number) => string): Array<string> =>
+  stretchesOf(set).map(([first, last]) => first === last ? name(first) : `${name(first)} to ${name(last)}`)
+
+/** Values and ranges of them, or undefined when they are too many. */
+const list = (set: ReadonlyArray<number>, name: (value: number) => string): string | undefined => {
+  const parts = stretches(set, name)
+  return parts.length <= mostListed ? enumerate(parts) : undefined
 }
 
-/** The step of a set that is `*\/n`, or undefined. */
-const everyNth = (set: ReadonlyArray<number>, max: number): number | undefined => {
-  const text = list(set, 0, max)
-  return text.startsWith("*/") ? Number(text.slice(2)) : undefined
+// ── time of day ─────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/** A field of the time of day: its values, how many there could be, and what one is called. */
+interface Unit {
+  readonly set: ReadonlyArray<number>
+  readonly size: number
+  readonly name: string
+}
+
+/** Says that a unit comes at even distances, which is not so where the last one before the next hour or day is shorter. */
+const evenly = ({ name, set, size }: Unit): string | undefined => {
+  if (set.length === size) return `every ${name}`
+  const step = size / set.length
+  return set.length > 1 && set.every((value, index) => value === step * index) ? `every ${step} ${name}s` : undefined
+}
+
+const chosen = ({ name, set }: Unit): string => {
+  const few = list(set, String)
+  if (few !== undefined) return `${name}${set.length === 1 ? "" : "s"} ${few}`
+  const range = `${name}s ${set[0]} to ${last(set)}`
+  const step = stepOf(set)
+  return step === undefined ? `${set.length} of the ${range}` : `${range} in steps of ${step}`
 }
 
 const two = (value: number): string => String(value).padStart(2, "0")
@@ -51,74 +61,85 @@ const clockTimes = (hours: ReadonlyArray<number>, minutes: ReadonlyArray<number>
   return `at ${enumerate(times)}`
 }
 
-/** What repeats: the smallest unit that says something. */
-const unit = (set: ReadonlyArray<number>, max: number, name: string): string => {
-  if (set.length === max + 1) return `every ${name}`
-  const step = everyNth(set, max)
-  if (step !== undefined) return `every ${step} ${name}s`
-  return `at ${name}${set.length === 1 ? "" : "s"} ${values(set)}`
-}
-
-/** What it repeats in. */
-const frame = (set: ReadonlyArray<number>, max: number, name: string): string => {
-  if (set.length === max + 1) return name === "minute" ? "" : `of every ${name}`
-  const step = everyNth(set, max)
-  if (step !== undefined) return `of every ${ordinal(step)} ${name}`
-  return `of ${name}${set.length === 1 ? "" : "s"} ${values(set)}`
-}
+const isZero = ({ set }: Unit): boolean => set.length === 1 && set[0] === 0
 
 const timeOfDay = (f: Fields): string => {
-  const seconds = secondsOf(f)
-  const minutes = minutesOf(f)
-  const hours = bitsOf(f.hours)
-  if (hours.length * minutes.length * seconds.length <= mostTimes) return clockTimes(hours, minutes, seconds)
-  const sharp = seconds.length === 1 && seconds[0] === 0
-  const hourly = sharp && minutes.length === 1 && minutes[0] === 0
-  if (hourly) return unit(hours, 23, "hour")
-  const smallest = sharp ? unit(minutes, 59, "minute") : unit(seconds, 59, "second")
-  const within = sharp ? "" : frame(minutes, 59, "minute")
-  const ofHour =
-    f.hours === fullHours && (smallest.startsWith("every") && within === "" || within.startsWith("of every"))
-      ? ""
-      : frame(hours, 23, "hour")
-  return [smallest, within, ofHour].filter((part) => part !== "").join(" ")
+  const second: Unit = { set: secondsOf(f), size: 60, name: "second" }
+  const minute: Unit = { set: minutesOf(f), size: 60, name: "minute" }
+  const hour: Unit = { set: bitsOf(f.hours), size: 24, name: "hour" }
+  if (hour.set.length * minute.set.length * second.set.length <= mostTimes) {
+    return clockTimes(hour.set, minute.set, second.set)
+  }
+  // At zero of a smaller unit goes without saying.
+  const wholeHours = isZero(second) && isZero(minute) ? evenly(hour) : undefined
+  if (wholeHours !== undefined) return wholeHours
+  const [smallest, ...larger] = isZero(second) ? [minute, hour] as const : [second, minute, hour] as const
+  const phrases = [evenly(smallest) ?? `at ${chosen(smallest)}`]
+  for (const unit of larger) {
+    const all = unit.set.length === unit.size
+    // What comes every minute comes in every hour.
+    if (all && phrases[phrases.length - 1]!.startsWith("every")) continue
+    phrases.push(all ? `every ${unit.name}` : chosen(unit))
+  }
+  return phrases.join(" of ")
 }
+
+// ── days ────────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const shortestMonth = 28
 
 const weekday = (value: number): string => weekdayNames[value]!
 
+const dates = (set: ReadonlyArray<number>): string => {
+  const few = list(set, ordinal)
+  if (few !== undefined) return `the ${few}`
+  const range = `from the ${ordinal(set[0]!)} to the ${ordinal(last(set))}`
+  const step = stepOf(set)
+  return step === undefined ? `${set.length} of the days ${range}` : `every ${ordinal(step)} day ${range}`
+}
+
+const beforeLast = (set: ReadonlyArray<number>): string => {
+  const count = list(set, String) ?? `${set.length} of the numbers from ${set[0]} to ${last(set)} of`
+  const days = set.length === 1 && set[0] === 1 ? "day" : "days"
+  return `${count} ${days} before the last day${last(set) >= shortestMonth ? " (if the month is that long)" : ""}`
+}
+
 const byDate = (f: Fields): string => {
-  const dates = datesOf(f)
+  const days = datesOf(f)
+  const nearest = bitsOf(f.nearestDays).map((bit) => bit + 1)
+  const before = bitsOf(f.lastDays).filter((before) => before > 0)
   return enumerate([
-    ...(dates.length === 0 ? [] : [`the ${values(dates, ordinal)}`]),
-    ...bitsOf(f.nearestDays).map((bit) => `the working day nearest to the ${ordinal(bit + 1)}`),
-    ...bitsOf(f.lastDays).map((before) =>
-      before === 0 ? "the last day" : `${before} ${before === 1 ? "day" : "days"} before the last day`
-    ),
+    ...(days.length === 0 ? [] : [dates(days)]),
+    ...(nearest.length === 0 ? [] : [`the working day${nearest.length === 1 ? "" : "s"} nearest to ${dates(nearest)}`]),
+    ...((f.lastDays & 1) === 0 ? [] : ["the last day"]),
+    ...(before.length === 0 ? [] : [beforeLast(before)]),
     ...(f.lastWorkingDay ? ["the last working day"] : [])
   ])
 }
 
-const byWeekday = (f: Fields): string => {
-  const weekdays = bitsOf(f.weekdays)
-  return enumerate([
-    ...(weekdays.length === 0 ? [] : [values(weekdays, weekday)]),
+const byWeekday = (f: Fields, word: "and" | "or"): string => {
+  const parts = [
+    ...stretches(bitsOf(f.weekdays), weekday),
     ...weeksOf(f).flatMap((weekdays, week) => weekdays.map((day) => `the ${ordinal(week + 1)} ${weekday(day)}`)),
     ...bitsOf(f.lastWeekdays).map((day) => `the last ${weekday(day)}`)
-  ])
+  ]
+  const more = parts.length - mostListed
+  return enumerate(more <= 1 ? parts : [...parts.slice(0, mostListed), `${more} more such weekdays`], word)
 }
 
 const days = (f: Fields): string => {
   const months = f.months === fullMonths
     ? ""
-    : ` in ${values(bitsOf(f.months), (bit) => monthNames[bit]!)}`
+    : ` in ${enumerate(stretches(bitsOf(f.months), (bit) => monthNames[bit]!))}`
   const ofMonth = months === "" ? " of the month" : months
   if (f.daysFree && f.weekdaysFree) return `every day${months}`
   if (f.weekdaysFree) return `on ${byDate(f)}${ofMonth}`
-  if (f.daysFree) return `on ${byWeekday(f)}${f.weekdays === 0 ? ofMonth : months}`
-  if (f.both) return `on ${byDate(f)}${ofMonth} if that is ${byWeekday(f)}`
-  const either = `on ${byDate(f)}${months === "" ? ofMonth : ""} and on ${byWeekday(f)}`
-  return `${either}${months}`
+  if (f.daysFree) return `on ${byWeekday(f, "and")}${f.weekdays === 0 ? ofMonth : months}`
+  if (f.both) return `on ${byDate(f)}${ofMonth} if that is ${byWeekday(f, "or")}`
+  return `on ${byDate(f)} of the month and on ${byWeekday(f, "and")}${months === "" ? "" : `, both only${months}`}`
 }
+
+// ── clock changes ───────────────────────────────────────────────────────────────────────────────────────────────────
 
 const foldText = {
   [Fold.both]: "repeated ones twice",
@@ -128,7 +149,6 @@ const foldText = {
 
 const changes = (s: Search): string => {
   if (s.zone.fixed) return "which has no clock changes"
-  if (!s.catchUp && s.fold === Fold.both) return "by elapsed time across clock changes"
   const skipped = s.catchUp ? "skipped times fire right after the change" : "skipped times do not fire"
   return `by the clock on the wall: ${skipped}, ${foldText[s.fold]}`
 }

@@ -1,14 +1,26 @@
 /** Writes the one canonical form of an expression: the same sets always give the same text. */
 import { bitsOf, datesOf, type Fields, fullHours, fullMonths, minutesOf, secondsOf } from "./fields.ts"
 
-/** Values that are the same step apart, or undefined. */
-const stepOf = (values: ReadonlyArray<number>): number | undefined => {
+/** The step that values are apart, or undefined when it is not always the same. */
+export const stepOf = (values: ReadonlyArray<number>): number | undefined => {
   const step = values[1]! - values[0]!
   return values.every((value, index) => index === 0 || value === values[index - 1]! + step) ? step : undefined
 }
 
+/** Values without a gap between them, by their first and last; two in a row are shorter as a list and stay apart. */
+export const stretchesOf = (values: ReadonlyArray<number>): Array<readonly [first: number, last: number]> => {
+  const found: Array<readonly [number, number]> = []
+  for (let index = 0; index < values.length; index++) {
+    const start = index
+    while (values[index + 1] === values[index]! + 1) index++
+    if (index - start === 1) index = start
+    found.push([values[start]!, values[index]!])
+  }
+  return found
+}
+
 /** A set of values between `min` and `max`, not all of them: steps where it is one, otherwise values and ranges. */
-export const list = (values: ReadonlyArray<number>, min: number, max: number): string => {
+const list = (values: ReadonlyArray<number>, min: number, max: number): string => {
   const first = values[0]!
   const last = values[values.length - 1]!
   const step = values.length > 1 ? stepOf(values) : undefined
@@ -17,15 +29,7 @@ export const list = (values: ReadonlyArray<number>, min: number, max: number): s
     if (round && (values.length > 2 || (max - min + 1) % step === 0)) return `*/${step}`
     if (values.length > 2) return `${first}-${last}/${step}`
   }
-  const parts: Array<string> = []
-  for (let index = 0; index < values.length; index++) {
-    const start = index
-    while (values[index + 1] === values[index]! + 1) index++
-    // Two in a row are shorter as a list.
-    if (index - start === 1) index = start
-    parts.push(index === start ? `${values[start]}` : `${values[start]}-${values[index]}`)
-  }
-  return parts.join(",")
+  return stretchesOf(values).map(([first, last]) => first === last ? first : `${first}-${last}`).join(",")
 }
 
 const plain = (values: ReadonlyArray<number>, min: number, max: number): string =>
