@@ -20,19 +20,18 @@ import * as Option from "effect/Option"
 import type { Pipeable } from "effect/Pipeable"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
-import * as SchemaIssue from "effect/SchemaIssue"
-import * as SchemaTransformation from "effect/SchemaTransformation"
 import * as Stream from "effect/Stream"
+import * as Codec from "./internal/cron/codec.ts"
 import * as English from "./internal/cron/describe.ts"
 import type * as Literal from "./internal/cron/expression.ts"
 import * as Fault from "./internal/cron/fault.ts"
-import { fieldNames, isEveryHour } from "./internal/cron/fields.ts"
+import { fieldNames } from "./internal/cron/fields.ts"
 import * as Foreign from "./internal/cron/foreign.ts"
-import * as Parser from "./internal/cron/parser.ts"
-import { Fold as FoldRule, nextMillis, prevMillis, Search } from "./internal/cron/search.ts"
+import * as Quartz from "./internal/cron/quartz.ts"
+import * as Reading from "./internal/cron/reading.ts"
+import { nextMillis, prevMillis } from "./internal/cron/search.ts"
 import { countBetween } from "./internal/cron/tally.ts"
 import * as Value from "./internal/cron/value.ts"
-import { zoneOf } from "./internal/cron/zone.ts"
 
 // ── models ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -118,7 +117,8 @@ export type Expression<S extends string = string> = Literal.Expression<S>
 
 /**
  * An expression or a time zone that cannot be read. `start` and `end` bound the leftmost fault in `input`, which is the time
- * zone if that is at fault; `hint`, where there is one, is what to write in its place.
+ * zone if that is at fault; `hint`, where there is one, is what to write in its place. `dialect` says whose expression the input
+ * was read as, by {@link fromUnix} or {@link fromQuartz}; without it, it was read as one of this library.
  *
  * @category errors
  * @since 0.1.0
@@ -130,7 +130,8 @@ export class CronParseError
     reason: Schema.Literals(Fault.reasons),
     start: Schema.Int,
     end: Schema.Int,
-    hint: Schema.optionalKey(Schema.String)
+    hint: Schema.optionalKey(Schema.String),
+    dialect: Schema.optionalKey(Schema.Literals(Fault.dialects))
   })
 {
   override get message(): string {
@@ -140,23 +141,19 @@ export class CronParseError
 
 // ── constructors ────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const failure = (input: string, { end, field, hint, reason, start }: Fault.Fault): CronParseError =>
-  new CronParseError({ input, field, reason, start, end, ...(hint === undefined ? {} : { hint }) })
+const failure = (input: string, { dialect, end, field, hint, reason, start }: Fault.Fault): CronParseError =>
+  new CronParseError({
+    input,
+    field,
+    reason,
+    start,
+    end,
+    ...(hint === undefined ? {} : { hint }),
+    ...(dialect === undefined ? {} : { dialect })
+  })
 
-const parseText = (expression: string, options: Options | undefined): Result.Result<Cron, CronParseError> => {
-  const parsed = Parser.parse(expression)
-  if (Result.isFailure(parsed)) return Result.fail(failure(expression, parsed.failure))
-  const name = options?.timeZone ?? "UTC"
-  const zone = zoneOf(name)
-  if (zone === undefined) {
-    const fault = { field: "timeZone", reason: "UnknownTimeZone", start: 0, end: name.length } as const
-    return Result.fail(failure(name, fault))
-  }
-  const wallClock = !isEveryHour(parsed.success)
-  const catchUp = options?.gap === undefined ? wallClock : options.gap === "shift"
-  const fold = options?.fold ?? (wallClock ? "first" : "both")
-  return Result.succeed(new Value.Value(new Search(parsed.success, zone, catchUp, FoldRule[fold])))
-}
+const parseText = (expression: string, options: Options | undefined): Result.Result<Cron, CronParseError> =>
+  Result.mapError(Reading.read(expression, options), ({ fault, input }) => failure(input, fault))
 
 /**
  * Reads six fields, seconds first, or a macro such as `@daily`.
@@ -221,7 +218,30 @@ export const parseUnsafe = <const S extends string>(expression: Expression<S>, o
  * @since 0.1.0
  */
 export const fromUnix = (line: string): Result.Result<string, CronParseError> =>
-  Result.mapError(Foreign.fromUnix(line), (fault) => failure(line, fault))
+  Result.mapError(Foreign.fromUnix(line), (fault) => failure(line, { ...fault, dialect: "unix" }))
+
+/**
+ * Turns an expression of Quartz, six fields or seven, into the canonical expression that names the same times.
+ *
+ * Quartz counts weekdays from 1 for Sunday, reads `a/n` as from `a` to the end of the field, lets ranges go round, takes `L` as a
+ * day of week for Saturday, and wants `?` in exactly one of the day fields. A positive answer always parses. Where clocks change
+ * the rules of this library apply.
+ *
+ * Fails:   `CronParseError` as {@link parse}, with positions in the expression: for what Quartz refuses, for what it takes but
+ *          reads only in part, for `L-nW`, and for a year, in whose place a schedule has `from` and `until`
+ *
+ * @example
+ * ```ts run
+ * import * as Cron from "effect-durable/Cron"
+ *
+ * Cron.fromQuartz("0 0/15 22-5 ? * 2-6") // => {"_id":"Result","_tag":"Success","value":"0 *\/15 0-5,22,23 * * 1-5"}
+ * ```
+ *
+ * @category conversions
+ * @since 0.1.0
+ */
+export const fromQuartz = (expression: string): Result.Result<string, CronParseError> =>
+  Result.mapError(Quartz.fromQuartz(expression), (fault) => failure(expression, { ...fault, dialect: "quartz" }))
 
 /**
  * Takes over a `Cron` of Effect, with its rule for repeated times. None when it has no time zone, as it then means the
@@ -425,29 +445,7 @@ export const describe = (self: Cron): string => English.describe(Value.searchOf(
  */
 export const format = (self: Cron): string => self.expression
 
-const Parts = Schema.Struct({
-  expression: Schema.String,
-  timeZone: Schema.String,
-  gap: Schema.optionalKey(Schema.Literals(["shift", "skip"])),
-  fold: Schema.optionalKey(Schema.Literals(["first", "second", "both"]))
-})
-
-const decode = (expression: string, options: Options, input: unknown) =>
-  Result.match(parseText(expression, options), {
-    onSuccess: (cron) => Effect.succeed(cron),
-    onFailure: ({ message }) => Effect.fail(new SchemaIssue.InvalidValue({ message }, input))
-  })
-
-/** Rules that the expression alone would not give. */
-const chosen = (cron: Cron): { gap?: Gap; fold?: Fold } => {
-  const usual = parseText(cron.expression, { timeZone: cron.timeZone })
-  return Result.isSuccess(usual) && Equal.equals(usual.success, cron) ? {} : { gap: cron.gap, fold: cron.fold }
-}
-
-const partsTransformation = SchemaTransformation.transformEffect({
-  decode: (parts: typeof Parts.Type) => decode(parts.expression, parts, parts),
-  encode: (cron: Cron) => Effect.succeed({ expression: cron.expression, timeZone: cron.timeZone, ...chosen(cron) })
-})
+// ── schemas ──────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 /**
  * The schema of {@link Cron} values themselves. `Schema.toCodecJson` makes it the same as {@link FromParts}.
@@ -457,7 +455,7 @@ const partsTransformation = SchemaTransformation.transformEffect({
  */
 export const Cron: Schema.declare<Cron> = Schema.declare(isCron, {
   expected: "Cron",
-  toCodecJson: () => Schema.link<Cron>()(Parts, partsTransformation),
+  toCodecJson: () => Schema.link<Cron>()(Codec.Parts, Codec.fromParts),
   toFormatter: () => String
 })
 
@@ -467,8 +465,8 @@ export const Cron: Schema.declare<Cron> = Schema.declare(isCron, {
  * @category schemas
  * @since 0.1.0
  */
-export const FromParts: Schema.Codec<Cron, typeof Parts.Encoded> = Parts.pipe(
-  Schema.decodeTo(Cron, partsTransformation)
+export const FromParts: Schema.Codec<Cron, typeof Codec.Parts.Encoded> = Codec.Parts.pipe(
+  Schema.decodeTo(Cron, Codec.fromParts)
 )
 
 /**
@@ -478,15 +476,4 @@ export const FromParts: Schema.Codec<Cron, typeof Parts.Encoded> = Parts.pipe(
  * @category schemas
  * @since 0.1.0
  */
-export const FromString: Schema.Codec<Cron, string> = Schema.String.pipe(
-  Schema.decodeTo(
-    Cron,
-    SchemaTransformation.transformEffect({
-      decode: (text: string) => decode(text, {}, text),
-      encode: (cron: Cron) =>
-        cron.timeZone === "UTC" && !("gap" in chosen(cron))
-          ? Effect.succeed(cron.expression)
-          : Effect.fail(new SchemaIssue.InvalidValue({ message: "Expected a Cron in UTC with the usual rules" }, cron))
-    })
-  )
-)
+export const FromString: Schema.Codec<Cron, string> = Schema.String.pipe(Schema.decodeTo(Cron, Codec.fromText))

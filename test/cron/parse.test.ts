@@ -150,6 +150,10 @@ describe("what is refused", () => {
       assert.isBelow(message.length, 400)
       assert.include(message, "60 is not within 0-59")
       assert.isBelow(refusal("x".repeat(100_000)).message.length, 600)
+      const fields = `${"0,".repeat(5000)}0 0 * * *`
+      assert.isBelow(refusal(fields).message.length, 600)
+      assert.include(refusal(fields).message, "5 fields")
+      assert.strictEqual(refusal(fields).hint, `0 ${fields}`)
     }))
 })
 

@@ -160,6 +160,17 @@ describe("a crontab line", () => {
       assert.deepStrictEqual(fault(" @reboot"), ["UnknownMacro", "@reboot"])
       assert.deepStrictEqual(fault("  "), ["Empty", "  "])
     }))
+
+  it.effect("is told how many fields it has and how many it needs", () =>
+    Effect.sync(() => {
+      const message = (line: string) => Result.getOrThrow(Result.flip(Cron.fromUnix(line))).message.split("\n")[0]
+      assert.strictEqual(message("0 0 * *"), "4 fields: a crontab line has 5")
+      assert.strictEqual(
+        message("0 0 0 1 * *"),
+        "6 fields: a crontab line has 5; with seconds first it needs no translation"
+      )
+      assert.strictEqual(message(`0 ${",".repeat(500)} 0 0 1 * * a b c`), "10 fields: a crontab line has 5")
+    }))
 })
 
 describe("the Cron of Effect", () => {

@@ -1,5 +1,15 @@
 /** What can be wrong with an expression, and what to write in its place. */
-import { dayOfMonth, dayOfWeek, type FieldName, type FieldShape, monthNames, shapes, weekdayNames } from "./fields.ts"
+import {
+  dayOfMonth,
+  dayOfWeek,
+  type FieldName,
+  type FieldShape,
+  isBlank,
+  monthNames,
+  quartzShapes,
+  shapes,
+  weekdayNames
+} from "./fields.ts"
 
 /** The reasons, in no particular order; each is a fact about the characters at fault. */
 export const reasons = [
@@ -15,11 +25,18 @@ export const reasons = [
   "StepTooLarge",
   "StepWithoutRange",
   "Modifier",
+  "DayFields",
+  "Year",
   "NeverFires",
   "UnknownTimeZone"
 ] as const
 
 export type Reason = (typeof reasons)[number]
+
+/** Whose expressions are read, where they are not ours. */
+export const dialects = ["unix", "quartz"] as const
+
+export type Dialect = (typeof dialects)[number]
 
 /** What is wrong with the characters from `start` until before `end`; writing `hint` in their place repairs it. */
 export interface Fault {
@@ -28,6 +45,7 @@ export interface Fault {
   readonly start: number
   readonly end: number
   readonly hint?: string | undefined
+  readonly dialect?: Dialect | undefined
 }
 
 /** Says why an item is none, from the position at which it stopped making sense. */
@@ -72,7 +90,7 @@ const inCapitals = (shape: FieldShape, item: string): string | undefined => {
 
 /** The three letters that are written instead of a longer name, such as `MON` for `Monday`. */
 const shortened = (shape: FieldShape, word: string): string | undefined => {
-  const names = shape.name === "month" ? monthNames : shape === dayOfWeek ? weekdayNames : []
+  const names = shape.name === "month" ? monthNames : shape.name === "dayOfWeek" ? weekdayNames : []
   const name = word.length < 3 ? undefined : names.find((name) => name.toLowerCase().startsWith(word.toLowerCase()))
   return name?.slice(0, 3).toUpperCase()
 }
@@ -90,24 +108,41 @@ const labels: Readonly<Record<FieldName, string>> = {
   timeZone: "time zone"
 }
 
-const countFields = (text: string): number => text.split(/[ \t]+/).filter((field) => field !== "").length
+const countFields = (text: string): number => {
+  let count = 0
+  for (let index = 0; index < text.length; index++) {
+    if (!isBlank(text.charCodeAt(index)) && (index === 0 || isBlank(text.charCodeAt(index - 1)))) count++
+  }
+  return count
+}
 
-const fieldCount = (text: string): string => {
+const fieldCount = (text: string, dialect: Dialect | undefined): string => {
   const count = countFields(text)
   const fields = count === 1 ? "1 field" : `${count} fields`
+  if (dialect === "quartz") return `${fields}: Quartz has 6, with seconds first, and perhaps a year`
+  if (dialect === "unix") {
+    return `${fields}: a crontab line has 5${count === 6 ? "; with seconds first it needs no translation" : ""}`
+  }
   if (count === 7) return `${fields}: this library has 6, seconds first, and none for years or a time zone`
   return `${fields}: this library needs 6, with seconds first`
 }
 
-/** One sentence about a fault; `text` are the characters at fault. */
-const sentence = (fault: Fault, text: string): string => {
-  const shape = shapes.find((shape) => shape.name === fault.field)
+const year = (text: string): string => {
+  const [, from, until = from] = /^(\d{4})(?:-(\d{4}))?$/.exec(text) ?? []
+  const bounds = from === undefined ? "" : `, here "${from}-01-01" and "${Number(until) + 1}-01-01"`
+  return `${text} is a year, which is no part of when something repeats: leave it out and give the schedule \`from\` and \`until\`${bounds}`
+}
+
+/** One sentence about a fault; `text` are the characters at fault, perhaps not all of them. */
+const sentence = (fault: Fault, input: string, text: string): string => {
+  const quartz = fault.dialect === "quartz"
+  const shape = (quartz ? quartzShapes : shapes).find((shape) => shape.name === fault.field)
   const label = labels[fault.field]
   switch (fault.reason) {
     case "Empty":
       return "the expression is empty; 6 fields are needed, with seconds first"
     case "FieldCount":
-      return fieldCount(text)
+      return fieldCount(input.slice(fault.start, fault.end), fault.dialect)
     case "UnknownMacro":
       return `${text} is no macro; there are @yearly, @annually, @monthly, @weekly, @daily, @midnight and @hourly`
     case "Malformed":
@@ -119,17 +154,29 @@ const sentence = (fault: Fault, text: string): string => {
         ? `${label}: ${text} is a name, and this field has numbers only`
         : `${label}: ${text} is none of ${shape.names.join(", ")}`
     case "OutOfRange":
-      return `${label}: ${text} is not within ${shape?.min}-${shape?.max}`
+      return `${label}: ${text} is not within ${shape?.min}-${shape?.max}${
+        quartz && shape?.max === 7 ? ", of which 1 is Sunday" : ""
+      }`
     case "ReversedRange":
       return `${label}: ${text} runs backwards`
     case "InvalidStep":
-      return `${label}: a step is a whole number from 1 on`
+      return quartz && fault.hint !== undefined
+        ? `${label}: Quartz ignores a step that follows a name; leave it out, or write numbers if it was meant`
+        : `${label}: a step is a whole number from 1 on`
     case "StepTooLarge":
       return `${label}: a step of ${text} is larger than the field, which has ${shape?.size} values`
     case "StepWithoutRange":
       return `${label}: ${text} has a step but no range to take it in`
     case "Modifier":
-      return modifier(fault.field, text)
+      return quartz && text.includes(",")
+        ? `${label}: Quartz takes a day with W, # or L only by itself; expressions of this library can list them`
+        : modifier(fault.field, text)
+    case "DayFields":
+      return fault.hint === "*"
+        ? `${label}: one of the two day fields is ?, and the other says which days`
+        : `${label}: Quartz wants ? in one of the two day fields; expressions of this library can have both, with a + for "and"`
+    case "Year":
+      return year(text)
     case "NeverFires":
       return `${label}: no date in any year matches ${text} together with the other fields`
     case "UnknownTimeZone":
@@ -162,5 +209,8 @@ export const describe = (input: string, fault: Fault): string => {
   const width = Math.max(1, Math.min(fault.end - fault.start, maxShown - indent))
   const text = input.slice(fault.start, Math.min(fault.end, fault.start + maxShown))
   const pointer = `${" ".repeat(indent)}${"^".repeat(width)}`
-  return `${sentence(fault, text)}\n  ${shown}\n  ${pointer}${fault.hint === undefined ? "" : `  try: ${fault.hint}`}`
+  const hint = fault.hint === undefined
+    ? ""
+    : `  try: ${fault.hint.slice(0, maxShown)}${fault.hint.length > maxShown ? "…" : ""}`
+  return `${sentence(fault, input, text)}\n  ${shown}\n  ${pointer}${hint}`
 }

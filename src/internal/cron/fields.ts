@@ -59,6 +59,12 @@ export interface FieldShape {
   readonly names: ReadonlyArray<string>
 }
 
+const tab = 9
+const space = 32
+
+/** Whether a character sets fields apart. */
+export const isBlank = (code: number): boolean => code === space || code === tab
+
 export const monthNames: ReadonlyArray<string> = [
   "January",
   "February",
@@ -96,6 +102,16 @@ export const dayOfWeek: FieldShape = { name: "dayOfWeek", min: 0, max: 7, size: 
 
 /** In the order in which they are written. */
 export const shapes: ReadonlyArray<FieldShape> = [second, minute, hour, dayOfMonth, month, dayOfWeek]
+
+/** As Quartz counts them: Sunday is 1, and nothing else. */
+export const quartzShapes: ReadonlyArray<FieldShape> = [
+  second,
+  minute,
+  hour,
+  dayOfMonth,
+  month,
+  { ...dayOfWeek, min: 1 }
+]
 
 export const fullHours = 2 ** 24 - 1
 /** The days of the longest month. */

@@ -7,7 +7,7 @@ import * as Result from "effect/Result"
 import { everMatches } from "./calendar.ts"
 import type { Fault } from "./fault.ts"
 import { bitsOf, datesOf, type Fields, isEveryHour, minutesOf, secondsOf } from "./fields.ts"
-import { parse } from "./parser.ts"
+import { fieldBounds, parse } from "./parser.ts"
 import { Fold, Search } from "./search.ts"
 import { zoneOf } from "./zone.ts"
 
@@ -16,21 +16,19 @@ import { zoneOf } from "./zone.ts"
  * them starts with a star (as `*\/2` does); here that is said with a `+`.
  */
 export const fromUnix = (line: string): Result.Result<string, Fault> => {
-  const start = /^[ \t]*/.exec(line)![0].length
-  const text = line.replace(/^[ \t]+|[ \t]+$/g, "")
-  const fields = text.split(/[ \t]+/)
-  if (text.startsWith("@")) return Result.map(parse(line), () => text)
-  if (fields.length !== 5) {
-    return text === ""
-      ? Result.map(parse(line), () => text)
-      : Result.fail({ field: "expression", reason: "FieldCount", start, end: start + text.length })
-  }
-  const [, , days, , weekdays] = fields
+  const bounds = fieldBounds(line)
+  const start = bounds[0] ?? 0
+  const end = bounds[bounds.length - 1] ?? line.length
+  const text = line.slice(start, end)
+  if (bounds.length === 0 || text.startsWith("@")) return Result.map(parse(line), () => text)
+  if (bounds.length !== 10) return Result.fail({ field: "expression", reason: "FieldCount", start, end })
   return parse(`0 ${text}`).pipe(
     Result.map((read) => {
-      const starred = days!.startsWith("*") || weekdays!.startsWith("*")
+      const days = bounds[4]!
+      const weekdays = bounds[8]!
+      const starred = line.startsWith("*", days) || line.startsWith("*", weekdays)
       const both = starred && !read.daysFree && !read.weekdaysFree && !read.both
-      return both ? `0 ${text.slice(0, -weekdays!.length)}+${weekdays}` : `0 ${text}`
+      return both ? `0 ${line.slice(start, weekdays)}+${line.slice(weekdays, end)}` : `0 ${text}`
     }),
     Result.mapError((fault) => ({ ...fault, start: fault.start - 2 + start, end: fault.end - 2 + start }))
   )

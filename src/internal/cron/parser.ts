@@ -2,7 +2,7 @@
 import * as Result from "effect/Result"
 import { everMatches } from "./calendar.ts"
 import type { Fault } from "./fault.ts"
-import { dayOfMonth, dayOfWeek, type Fields, shapes } from "./fields.ts"
+import { dayOfMonth, dayOfWeek, type Fields, isBlank } from "./fields.ts"
 import { Reader } from "./reader.ts"
 
 const macros: ReadonlyMap<string, string> = new Map([
@@ -15,23 +15,25 @@ const macros: ReadonlyMap<string, string> = new Map([
   ["@hourly", "0 0 * * * *"]
 ])
 
-const tab = 9
-const space = 32
 const plus = 43
 const question = 63
 const at = 64
 
-const isBlank = (code: number): boolean => code === space || code === tab
-
 const fault = (reason: Fault["reason"], start: number, end: number, hint?: string) =>
   Result.fail<Fault>({ field: "expression", reason, start, end, hint })
 
-/** The positions at which fields start and end, by turns. */
-const split = (input: string, start: number, end: number): Array<number> => {
+/** No kind of expression has more fields than this. */
+const mostFields = 7
+
+/** The positions at which fields start and end, by turns. One that is too many takes all that follows with it. */
+export const fieldBounds = (input: string): Array<number> => {
   const bounds: Array<number> = []
-  for (let index = start; index < end; index++) {
+  let end = input.length
+  while (end > 0 && isBlank(input.charCodeAt(end - 1))) end--
+  for (let index = 0; index < end; index++) {
     if (isBlank(input.charCodeAt(index))) continue
     bounds.push(index)
+    if (bounds.length > 2 * mostFields) index = end
     while (index < end && !isBlank(input.charCodeAt(index))) index++
     bounds.push(index)
   }
@@ -47,11 +49,10 @@ const withoutYears = (input: string, bounds: ReadonlyArray<number>): string | un
 
 /** Reads an expression or a macro. */
 export const parse = (input: string): Result.Result<Fields, Fault> => {
-  let start = 0
-  let end = input.length
-  while (start < end && isBlank(input.charCodeAt(start))) start++
-  while (end > start && isBlank(input.charCodeAt(end - 1))) end--
-  if (start === end) return fault("Empty", 0, input.length)
+  const bounds = fieldBounds(input)
+  if (bounds.length === 0) return fault("Empty", 0, input.length)
+  const start = bounds[0]!
+  const end = bounds[bounds.length - 1]!
   if (input.charCodeAt(start) === at) {
     const macro = input.slice(start, end)
     const meaning = macros.get(macro)
@@ -59,16 +60,16 @@ export const parse = (input: string): Result.Result<Fields, Fault> => {
     const lower = macro.toLowerCase()
     return fault("UnknownMacro", start, end, macros.has(lower) ? lower : undefined)
   }
-  const bounds = split(input, start, end)
   if (bounds.length !== 12) {
     const hint = bounds.length === 10 ? `0 ${input.slice(start, end)}` : withoutYears(input, bounds)
     return fault("FieldCount", start, end, hint)
   }
-  return fields(new Reader(input), bounds)
+  return readFields(new Reader(input), bounds)
 }
 
-const fields = (reader: Reader, bounds: ReadonlyArray<number>): Result.Result<Fields, Fault> => {
-  const { input } = reader
+/** Reads six fields at these bounds. */
+export const readFields = (reader: Reader, bounds: ReadonlyArray<number>): Result.Result<Fields, Fault> => {
+  const { input, shapes } = reader
   const low: Array<number> = []
   const high: Array<number> = []
   const free: Array<boolean> = []
@@ -81,8 +82,8 @@ const fields = (reader: Reader, bounds: ReadonlyArray<number>): Result.Result<Fi
       both = true
       start++
     }
-    const open = !both && (shape === dayOfMonth || shape === dayOfWeek) && start + 1 === end &&
-      input.charCodeAt(start) === question
+    const isDays = index === 3 || index === 5
+    const open = isDays && !both && start + 1 === end && input.charCodeAt(start) === question
     if (open) reader.open(shape)
     else if (!reader.field(shape, start, end)) return Result.fail(reader.fault!)
     low.push(reader.low)

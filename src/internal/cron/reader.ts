@@ -1,6 +1,6 @@
 /** Reads one field after the other, by its characters. */
 import { type Fault, misfit } from "./fault.ts"
-import { dayOfMonth, dayOfWeek, type FieldShape } from "./fields.ts"
+import { dayOfMonth, dayOfWeek, type FieldShape, shapes } from "./fields.ts"
 
 const hash = 35
 const star = 42
@@ -12,8 +12,8 @@ const nine = 57
 const upperL = 76
 const upperW = 87
 
-const isDigit = (code: number): boolean => code >= zero && code <= nine
-const isLetter = (code: number): boolean => (code | 32) >= 97 && (code | 32) <= 122
+export const isDigit = (code: number): boolean => code >= zero && code <= nine
+export const isLetter = (code: number): boolean => (code | 32) >= 97 && (code | 32) <= 122
 
 /** Greater than any value or step, and small enough to be multiplied by ten. */
 const tooLarge = 100_000
@@ -21,6 +21,7 @@ const tooLarge = 100_000
 /** What has been read so far. A method that returns false has found a fault. */
 export class Reader {
   readonly input: string
+  readonly shapes: ReadonlyArray<FieldShape> = shapes
   fault: Fault | undefined
   /** The value read last, the position after it, and whether it was a name. */
   value = 0

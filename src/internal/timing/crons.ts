@@ -51,8 +51,9 @@ export const read = (input: Reading.Fields): Reading.Read<Base, Reading.Refusal>
     const timeZone = yield* Reading.optional("timing.timeZone", input["timeZone"], Reading.text)
     const given = yield* Reading.oneOrMore("timing.cron", input["cron"], Reading.cron({ timeZone, gap, fold }))
     const zone = timeZone === undefined ? Reading.utc : yield* Reading.timeZone("timing.timeZone", timeZone)
-    const texts = Reading.sorted(given.map(({ text }) => text))
-    const written = texts.map((text) => given.find((cron) => cron.text === text)!)
+    const byText = new Map(given.map((cron) => [cron.text, cron]))
+    const texts = Reading.sorted(Array.from(byText.keys()))
+    const written = texts.map((text) => byText.get(text)!)
     const usual = yield* Reading.list("timing.cron", texts, Reading.cron({ timeZone }))
     const crons = written.map(({ cron }) => cron)
     return {
