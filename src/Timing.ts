@@ -1,8 +1,8 @@
 /**
  * Timings: when a schedule ticks, as plain data.
  *
- * A timing is cron expressions, instants, an interval of elapsed time, or an interval of days, weeks or months; and calendars
- * of what is left out. An instant that it names is a *tick*, a number of milliseconds since the epoch. {@link parse} makes a
+ * A timing is cron expressions, instants, an interval of elapsed time, an interval of days, weeks or months, or the union of
+ * several of these; and calendars of what is left out. An instant that it names is a *tick*, a number of milliseconds since the epoch. {@link parse} makes a
  * {@link Timetable} of it, which finds ticks. Everything here is pure and synchronous, and does not depend on the time zone of
  * the host.
  *
@@ -22,6 +22,7 @@ import type * as Cron from "./Cron.ts"
 import type { InvalidInput } from "./Errors.ts"
 import type * as Civil from "./internal/timing/civil.ts"
 import { read } from "./internal/timing/timetable.ts"
+import { names } from "./internal/timing/union.ts"
 import * as WallClock from "./internal/timing/wallClock.ts"
 
 // ── models ──────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -36,12 +37,33 @@ import * as WallClock from "./internal/timing/wallClock.ts"
 export type Instant = DateTime.DateTime.Input
 
 /**
- * When a schedule ticks: one of the four ways, and what is left out. Plain data; {@link Timing} is its schema too.
+ * When a schedule ticks: one of four ways or a union of them, and what is left out. Plain data; {@link Timing} is its schema too.
  *
  * @category models
  * @since 0.1.0
  */
-export type Timing = CronTiming | InstantTiming | ElapsedTiming | CalendarTiming
+export type Timing = Part | UnionTiming
+
+/**
+ * A timing that is no union, and can be a part of one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Part = CronTiming | InstantTiming | ElapsedTiming | CalendarTiming
+
+/**
+ * The ticks of several timings: an instant is one tick, however many of them name it.
+ *
+ * What a part excludes is excluded unless another part names it too and does not. The `except` of the union excludes whichever
+ * part names a tick, judged in the time zone of the parts; if they have several, each of its calendars must name one.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface UnionTiming extends Excluding {
+  readonly union: readonly [Part, ...ReadonlyArray<Part>]
+}
 
 /**
  * The occurrences of a cron expression, or of several: each instant is one tick, however many of them name it.
@@ -96,7 +118,8 @@ export interface CalendarTiming extends Excluding {
 /**
  * Every `every`-th day, week or month from the day `from` on, which is the first, at times of that day by the clock on the wall.
  *
- * Weeks keep the weekday of `from`, months its day of the month; a month without that day has its last day instead.
+ * Weeks keep the weekday of `from` unless `weekdays` says others, and begin on Monday: those of `from`'s own week that are before
+ * it are left out. Months keep its day of the month; a month without that day has its last day instead.
  *
  * @category models
  * @since 0.1.0
@@ -105,6 +128,8 @@ export interface CalendarInterval {
   /** A whole number from 1 up. */
   readonly every: number
   readonly unit: "days" | "weeks" | "months"
+  /** On which days of a week, for `weeks` only. Default the weekday of `from`. */
+  readonly weekdays?: ReadonlyArray<Weekday> | undefined
   /** `"HH:MM"` or `"HH:MM:SS"`. */
   readonly at: string | ReadonlyArray<string>
   /** A name of the time zone database, or an offset such as `"+02:00"`. Default UTC. */
@@ -171,10 +196,12 @@ export interface Timetable {
    * crons and names of time zones stay as they were written.
    */
   readonly text: string
-  /** The time zone, as it was named; `"UTC"` for instants and elapsed time. */
+  /** The time zone; `"UTC"` for instants and elapsed time, and for a union whose parts have several. */
   readonly timeZone: string
   /** A short form for people: the crons, or such as `every 2 days at 09:00`. Time zone and exclusions are not in it. */
   readonly expression: string
+  /** What a union is made of, each once, in the order of their texts; only a union has it. */
+  readonly parts?: ReadonlyArray<Timetable> | undefined
   /** The first tick strictly after an instant, excluded ones included; null when there is none until the end of the year 9999. */
   next(after: number): number | null
   /** The last tick strictly before an instant, excluded ones included; null when there is none since the start of the year 1. */
@@ -268,6 +295,28 @@ export const every = (
  */
 export const calendar = (interval: CalendarInterval): CalendarTiming => ({ calendar: interval })
 
+/**
+ * Ticks whenever one of several timings does: several intervals, or crons, intervals and instants together.
+ *
+ * @example
+ * ```ts
+ * import * as Timing from "effect-durable/Timing"
+ *
+ * export const syncs = Timing.union([
+ *   Timing.cron("0 0 6 * * *", { timeZone: "Europe/Lisbon" }),
+ *   Timing.except(Timing.every("4 hours"), { weekdays: ["SAT", "SUN"] }),
+ *   Timing.at("2030-01-01T09:00:00Z")
+ * ])
+ * ```
+ *
+ * @category constructors
+ * @since 0.1.0
+ */
+export const union = (timings: readonly [Part, ...ReadonlyArray<Part>]): UnionTiming => ({ union: timings })
+
+/** What can be a part of a union stays so. */
+type Excepted<T extends Timing> = T extends Part ? Part : Timing
+
 type ExceptOf<S extends string> = Omit<Except, "cron"> & { readonly cron?: Cron.Expression<S> | undefined }
 
 /**
@@ -289,8 +338,8 @@ type ExceptOf<S extends string> = Omit<Except, "cron"> & { readonly cron?: Cron.
  * @since 0.1.0
  */
 export const except: {
-  <const S extends string>(except: ExceptOf<S>): (timing: Timing) => Timing
-  <const S extends string>(timing: Timing, except: ExceptOf<S>): Timing
+  <const S extends string>(except: ExceptOf<S>): <T extends Timing>(timing: T) => Excepted<T>
+  <T extends Timing, const S extends string>(timing: T, except: ExceptOf<S>): Excepted<T>
 } = dual(2, (timing: Timing, except: Except): Timing => ({
   ...timing,
   except: timing.except === undefined ? except : [timing.except, except].flat()
@@ -333,13 +382,16 @@ export const fromText = (text: string): Result.Result<Timetable, string> =>
 
 /**
  * Whether a clock change leaves out or repeats local times on the day of a tick, in the time zone of the timetable. Changes of
- * more than three hours correct the calendar and are none.
+ * more than three hours correct the calendar and are none. Of a union it is asked of the parts that name the tick.
  *
  * @category conversions
  * @since 0.1.0
  */
 export const clockChange = (timetable: Timetable, tick: number): "spring-forward" | "fall-back" | null =>
-  WallClock.changeAt(timetable.timeZone, tick)
+  timetable.parts === undefined
+    ? WallClock.changeAt(timetable.timeZone, tick)
+    : timetable.parts.filter((part) => names(part, tick)).map((part) => clockChange(part, tick))
+      .find((change) => change !== null) ?? null
 
 // ── schemas ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

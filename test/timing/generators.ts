@@ -31,6 +31,8 @@ export const instant = Arbitrary.map(
 
 const date = Arbitrary.map(instant, (millis) => new Date(millis).toISOString().slice(0, 10))
 
+const weekday = oneOf<Timing.Weekday>("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
+
 /** More often at hours when clocks change. */
 const time = Arbitrary.map(
   Arbitrary.all([oneOf(0, 1, 2, 3, 23, 9), oneOf(0, 15, 30, 59), oneOf(0, 0, 30)]),
@@ -46,13 +48,15 @@ export const interval: Arbitrary.Arbitrary<Timing.CalendarInterval> = Arbitrary.
       gap,
       fold
     ]),
-    Arbitrary.all([date, oneOf(undefined, "29", "30", "31"), time, time, oneOf(1, 2)])
+    Arbitrary.all([date, oneOf(undefined, "29", "30", "31"), time, time, oneOf(1, 2)]),
+    Arbitrary.all([oneOf(true, false), Arbitrary.array(weekday, { minLength: 1, maxLength: 4 })])
   ]),
-  ([[every, unit, timeZone, gap, fold], [date, day, first, second, times]]) => {
+  ([[every, unit, timeZone, gap, fold], [date, day, first, second, times], [named, weekdays]]) => {
     const from = `${date.slice(0, 8)}${day === undefined || date.slice(5, 7) === "02" ? date.slice(8) : day}`
     return {
       every,
       unit,
+      ...(named && unit === "weeks" ? { weekdays } : {}),
       at: times === 1 ? first : [first, second],
       timeZone,
       from: from.replace(/-(04|06|09|11)-31/, "-$1-30"),
@@ -62,7 +66,6 @@ export const interval: Arbitrary.Arbitrary<Timing.CalendarInterval> = Arbitrary.
   }
 )
 
-const weekday = oneOf<Timing.Weekday>("MON", "TUE", "WED", "THU", "FRI", "SAT", "SUN")
 const monthDay = Arbitrary.map(date, (date) => date.slice(5))
 
 export const except: Arbitrary.Arbitrary<Timing.Except> = Arbitrary.map(
@@ -89,14 +92,14 @@ const cron = oneOf(
 )
 
 /** Any of the four ways, with up to two calendars. */
-export const timing: Arbitrary.Arbitrary<Timing.Timing> = Arbitrary.map(
+export const part: Arbitrary.Arbitrary<Timing.Part> = Arbitrary.map(
   Arbitrary.all([
     Arbitrary.all([oneOf(0, 1, 2, 3), interval, cron, cron, instant, instant]),
     Arbitrary.all([Generate.int(1, 400_000), oneOf(0, 1, 2), except, except])
   ]),
   ([[kind, calendar, first, second, one, other], [seconds, calendars, a, b]]) => {
     const { fold, gap, timeZone } = calendar
-    const base: Timing.Timing = [
+    const base: Timing.Part = [
       { cron: [first, second] as const, timeZone, gap, fold },
       { at: [one, new Date(other), one + 86_400_000, other] },
       { every: seconds * 1000 + 500, anchor: calendars === 1 ? undefined : one },
@@ -104,4 +107,18 @@ export const timing: Arbitrary.Arbitrary<Timing.Timing> = Arbitrary.map(
     ][kind]!
     return { ...base, except: [[], a, [a, b]][calendars] as Timing.Timing["except"] }
   }
+)
+
+/** Several of them, with up to one calendar. */
+export const union: Arbitrary.Arbitrary<Timing.UnionTiming> = Arbitrary.map(
+  Arbitrary.all([Arbitrary.array(part, { minLength: 1, maxLength: 4 }), oneOf(true, false), except, zone]),
+  ([parts, excepted, except, timeZone]) => ({
+    union: parts as [Timing.Part, ...Array<Timing.Part>],
+    ...(excepted ? { except: { ...except, timeZone } } : {})
+  })
+)
+
+export const timing: Arbitrary.Arbitrary<Timing.Timing> = Arbitrary.map(
+  Arbitrary.all([Generate.int(0, 4), part, union]),
+  ([kind, part, union]) => kind === 0 ? union : part
 )

@@ -76,8 +76,11 @@ describe("laws", () => {
   law("the order of crons, instants, times, dates and weekdays does not matter", ({ text }, _, timing) => {
     const reversed = (value: unknown): unknown => Array.isArray(value) ? [...value, ...value].reverse() : value
     const turned: Record<string, unknown> = { ...timing }
-    for (const key of ["cron", "at"]) if (key in turned) turned[key] = reversed(turned[key])
-    if ("calendar" in timing) turned["calendar"] = { ...timing.calendar, at: reversed(timing.calendar.at) }
+    for (const key of ["cron", "at", "union"]) if (key in turned) turned[key] = reversed(turned[key])
+    if ("calendar" in timing) {
+      const { at, weekdays } = timing.calendar
+      turned["calendar"] = { ...timing.calendar, at: reversed(at), weekdays: reversed(weekdays) }
+    }
     turned["except"] = [timing.except ?? []].flat().map((except) => ({
       ...except,
       ...("dates" in except ? { dates: reversed(except.dates) } : {}),

@@ -9,9 +9,19 @@ const day = 86_400
 
 const dayOf = (date: string): number => Date.parse(date) / 1000 / day
 
+const names = ["THU", "FRI", "SAT", "SUN", "MON", "TUE", "WED"] as const
+
 /** The days from `from` until before `to` that are on the interval. */
-const daysOf = ({ every, from, unit }: Timing.CalendarInterval, to: number): Array<number> => {
+const daysOf = ({ every, from, unit, weekdays }: Timing.CalendarInterval, to: number): Array<number> => {
   const days: Array<number> = []
+  if (weekdays !== undefined) {
+    // Each Monday begins another week.
+    for (let next = dayOf(from), week = 0; next < to; next++) {
+      if (next > dayOf(from) && names[next % 7] === "MON") week++
+      if (week % every === 0 && weekdays.includes(names[next % 7]!)) days.push(next)
+    }
+    return days
+  }
   const [year, month, dayOfMonth] = from.split("-").map(Number) as [number, number, number]
   for (let count = 0;; count++) {
     let next = dayOf(from) + count * every * (unit === "weeks" ? 7 : 1)

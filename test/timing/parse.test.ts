@@ -69,6 +69,25 @@ describe("what is refused", () => {
     ["timing.calendar.timeZone", { calendar: { ...interval, timeZone: "Europe/Nowhere" } }],
     ["timing.calendar.gap", { calendar: { ...interval, gap: "first" } }],
     ["timing.calendar.fold", { calendar: { ...interval, fold: "shift" } }],
+    ["timing.calendar.weekdays", { calendar: { ...interval, weekdays: ["MON"] } }],
+    ["timing.calendar.weekdays", { calendar: { ...interval, unit: "weeks", weekdays: [] } }],
+    ["timing.calendar.weekdays", { calendar: { ...interval, unit: "weeks", weekdays: "MON" } }],
+    ["timing.calendar.weekdays[1]", { calendar: { ...interval, unit: "weeks", weekdays: ["MON", "Tue"] } }],
+    ["timing.union", { union: [] }],
+    ["timing.union", { union: { every: 5000 } }],
+    ["timing.every", { union: [{ every: 5000 }], every: 5000 }],
+    ["timing.timeZone", { union: [{ every: 5000 }], timeZone: "UTC" }],
+    ["timing.union[0]", { union: [null] }],
+    ["timing.union[1]", { union: [{ every: 5000 }, { ...hourly, every: 5000 }] }],
+    ["timing.union[0].union", { union: [{ union: [{ every: 5000 }] }] }],
+    ["timing.union[1].calendar.from", { union: [hourly, { calendar: { ...interval, from: "tomorrow" } }] }],
+    ["timing.union[0].cron[1]", { union: [{ cron: ["@daily", null] }] }],
+    ["timing.union[0].gap", { union: [{ ...hourly, gap: "none" }] }],
+    ["timing.union[0].every", { union: [{ every: 999 }] }],
+    ["timing.union[0].anchor", { union: [{ every: 5000, anchor: "then" }] }],
+    ["timing.union[0].at", { union: [{ at: [] }] }],
+    ["timing.union[0].except.dates[0]", { union: [{ every: 5000, except: { dates: ["02-30"] } }] }],
+    ["timing.except", { union: [hourly], except: "weekends" }],
     ["timing.except", { ...hourly, except: "weekends" }],
     ["timing.except", { ...hourly, except: null }],
     ["timing.except", { ...hourly, except: { name: "holidays" } }],
@@ -170,6 +189,29 @@ describe("the text", () => {
     }
   )
 
+  same(
+    "has the weekdays of weeks in order, and only others than that of the first day",
+    "{\"calendar\":{\"every\":2,\"unit\":\"weeks\",\"weekdays\":[\"MON\",\"WED\"],\"at\":\"09:00\",\"from\":\"2026-01-01\"}}",
+    { calendar: { ...interval, unit: "weeks", weekdays: ["WED", "MON", "WED"] } }
+  )
+
+  same(
+    "of a week on the first day's own weekday does not name it",
+    "{\"calendar\":{\"every\":2,\"unit\":\"weeks\",\"at\":\"09:00\",\"from\":\"2026-01-01\"}}",
+    { calendar: { ...interval, unit: "weeks", weekdays: ["THU"] } },
+    { calendar: { ...interval, unit: "weeks" } }
+  )
+
+  same(
+    "has the parts of a union in one order and once, each as it is by itself",
+    "{\"union\":[{\"cron\":\"0 0 * * * *\"},{\"every\":5000,\"except\":{\"dates\":[\"12-25\"]}}],\"except\":{\"weekdays\":[\"SUN\"]}}",
+    { except: { weekdays: ["SUN"] }, union: [{ every: 5000, except: [{ dates: ["12-25"] }] }, hourly] },
+    {
+      union: [{ cron: ["0 0 * * * *"] }, { except: { dates: ["12-25"] }, every: "5 seconds" }, hourly],
+      except: [{ weekdays: ["SUN"] }]
+    }
+  )
+
   it.effect("that cannot be read is refused with a reason, whatever it is", () =>
     Effect.sync(() => {
       const reason = (text: string) => Result.getOrThrow(Result.flip(Timing.fromText(text)))
@@ -178,7 +220,8 @@ describe("the text", () => {
       assert.include(reason("{\"cron\":\"* * * * *\"}"), "5 fields")
       const values = ["", "null", "\"\"", "[]", "{}", "[[]]", "{\"a\":1}", "[null]", "-1e999", "true", "[".repeat(1e5)]
       const texts = [...values, "5", "{\"__proto__\":{\"every\":5000}}", "{\"constructor\":1}"]
-      for (const key of ["cron", "at", "every", "calendar", "anchor"]) {
+      texts.push("{\"union\":[".repeat(1e5))
+      for (const key of ["cron", "at", "every", "calendar", "anchor", "union"]) {
         for (const value of values) texts.push(`{"${key}":${value}}`, `{"every":5000,"${key}":${value}}`)
       }
       for (const text of texts) assert.isString(reason(text), text)
@@ -223,6 +266,18 @@ describe("for people", () => {
         "every 24 hours",
         "Every 24 hours of elapsed time, from 1970-01-01T00:00:00Z on, in UTC, which has no clock changes."
       ])
+      const hours = Array.from({ length: 9 }, (_, hour) => `0${hour}:00`)
+      assert.deepStrictEqual(
+        shown(Timing.calendar({ every: 2, unit: "weeks", weekdays: ["WED", "MON"], at: hours, from: "2026-01-07" }))[1],
+        "Every 2 weeks on Monday and Wednesday at 00:00, 01:00, 02:00, 03:00, 04:00, 05:00 and 3 more times of day, " +
+          "from 2026-01-07 on, in UTC, which has no clock changes."
+      )
+      assert.match(
+        shown({
+          cron: Array.from({ length: 9 }, (_, hour) => `0 0 ${hour} * * *`) as unknown as readonly [string]
+        })[1]!,
+        /^At 00:00:00, every day, in UTC.*; and at 03:00:00, every day, in UTC, which has no clock changes; and 5 more crons\.$/
+      )
       assert.strictEqual(shown(Timing.every(1500))[0], "every 1500 milliseconds")
       assert.strictEqual(shown(Timing.every("1 minute"))[0], "every minute")
       const calendar = { at: ["09:00", "17:30"], from: "2026-01-31", timeZone }

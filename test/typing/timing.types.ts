@@ -56,8 +56,30 @@ Timing.calendar({ every: 1, unit: "days", at: "09:00", from: "2030-01-01" })
 Timing.calendar({ every: 1, unit: "weeks", at: texts, from: text, timeZone: text, gap: "shift", fold: undefined })
 // @ts-expect-error the first day is missing
 Timing.calendar({ every: 1, unit: "days", at: "09:00" })
+Timing.calendar({ every: 2, unit: "weeks", weekdays: ["MON", "WED"], at: "09:00", from: "2030-01-01" })
+// @ts-expect-error there is no such weekday
+Timing.calendar({ every: 2, unit: "weeks", weekdays: ["MO"], at: "09:00", from: "2030-01-01" })
 // @ts-expect-error there is no such unit
 Timing.calendar({ every: 1, unit: "years", at: "09:00", from: "2030-01-01" })
+
+// ── unions ──────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+const union = Timing.union([
+  Timing.cron("0 0 6 * * *"),
+  Timing.except(Timing.every("1 hour"), { weekdays: ["SAT"] }),
+  pipe(Timing.at(0), Timing.except({ weekdays: ["SAT"] }), Timing.except({ weekdays: ["SUN"] })),
+  { calendar: { every: 1, unit: "months", at: ["09:00"], from: "2030-01-31" } }
+])
+same<typeof union, Timing.UnionTiming>(true)
+const less = Timing.except(union, { dates: texts, timeZone: text })
+same<typeof less, Timing.Timing>(true)
+
+// @ts-expect-error no timing at all
+Timing.union([])
+// @ts-expect-error a union is no part of another
+Timing.union([Timing.cron("0 0 6 * * *"), union])
+// @ts-expect-error nor when something is left out of it
+Timing.union([less])
 
 // ── plain data ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -78,7 +100,7 @@ const weekdays = pipe(
   Timing.except({ weekdays: ["SAT", "SUN"] }),
   Timing.except({ dates: texts, cron: "0 0 6 * * *", timeZone: text, name: "holidays" })
 )
-same<typeof weekdays, Timing.Timing>(true)
+same<typeof weekdays, Timing.Part>(true)
 Timing.except(weekdays, { cron: text })
 Timing.except(weekdays, { cron: undefined, weekdays: ["MON"] })
 

@@ -12,17 +12,17 @@ const inWords = (millis: number): string => {
   return `every ${counted(millis / size, name)}`
 }
 
-export const read = (input: Reading.Fields): Reading.Read<Base> =>
+export const read = (field: string, input: Reading.Fields): Reading.Read<Base> =>
   Result.gen(function*() {
-    const every = yield* Reading.duration("timing.every", input["every"])
-    const anchor = yield* Reading.optional("timing.anchor", input["anchor"], Reading.instant)
+    const every = yield* Reading.duration(`${field}.every`, input["every"])
+    const anchor = yield* Reading.optional(`${field}.anchor`, input["anchor"], Reading.instant)
     const start = anchor ?? 0
     const first = anchor === undefined ? Math.ceil(Reading.minMillis / every) : 0
     const last = Math.floor((Reading.maxMillis - start) / every)
     const tick = (count: number): number | null => count < first || count > last ? null : start + count * every
     return {
       stored: { every, anchor: anchor === undefined ? undefined : Reading.iso(anchor) },
-      zone: Reading.utc,
+      zones: [],
       expression: inWords(every),
       next: (after) => tick(Math.max(first, Math.floor((after - start) / every) + 1)),
       prev: (before) => tick(Math.min(last, Math.ceil((before - start) / every) - 1)),

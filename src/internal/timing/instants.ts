@@ -1,6 +1,6 @@
 /** Ticks that are named one by one. */
 import * as Result from "effect/Result"
-import { type Base, enumerate } from "./base.ts"
+import { type Base, shortened } from "./base.ts"
 import * as Reading from "./reading.ts"
 
 /** How many of the instants are worth showing. */
@@ -21,18 +21,14 @@ const after = (values: ReadonlyArray<number>, value: number): number => {
 /** An instant for people. */
 export const short = (millis: number): string => Reading.iso(millis).replace(".000Z", "Z")
 
-const shown = (instants: ReadonlyArray<number>): string =>
-  enumerate([
-    ...instants.slice(0, mostShown).map(short),
-    ...(instants.length > mostShown ? [`${instants.length - mostShown} more`] : [])
-  ])
+const shown = (instants: ReadonlyArray<number>): string => shortened(instants.map(short), mostShown)
 
-export const read = (input: Reading.Fields): Reading.Read<Base> =>
-  Result.map(Reading.oneOrMore("timing.at", input["at"], Reading.instant), (given) => {
+export const read = (field: string, input: Reading.Fields): Reading.Read<Base> =>
+  Result.map(Reading.oneOrMore(`${field}.at`, input["at"], Reading.instant), (given) => {
     const instants = Reading.sorted(given)
     return {
       stored: { at: Reading.oneOrList(instants.map(Reading.iso)) },
-      zone: Reading.utc,
+      zones: [],
       expression: `at ${shown(instants)}`,
       next: (from) => instants[after(instants, from)] ?? null,
       // The values are whole numbers, so what is before an instant is not after the one just before it.

@@ -3,8 +3,19 @@ import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Cron from "../../Cron.ts"
 import { firstDay, monthNumber, monthOf } from "../cron/calendar.ts"
-import { type Base, counted, enumerate } from "./base.ts"
-import { dateOf, dayOf, formatDay, formatTime, lengthOf, secondsOf, weekday, weekdayNames } from "./civil.ts"
+import { type Base, counted, enumerate, shortened } from "./base.ts"
+import {
+  dateOf,
+  dayOf,
+  formatDay,
+  formatTime,
+  lengthOf,
+  secondsOf,
+  type Weekday,
+  weekday,
+  weekdayNames,
+  weekdays
+} from "./civil.ts"
 import { halves } from "./crons.ts"
 import * as Reading from "./reading.ts"
 
@@ -52,11 +63,28 @@ const everyMonths = (first: number, step: number): Days => {
   }
 }
 
+/** Weekdays of every so manieth week, of which the one that `first` is in is the first. Weeks begin on Monday. */
+const everyWeeks = (first: number, step: number, on: ReadonlyArray<Weekday>): Days => {
+  const monday = first - weekdays.indexOf(weekday(first))
+  const each = on.map((name) => {
+    const day = monday + weekdays.indexOf(name)
+    return everyDays(day < first ? day + 7 * step : day, 7 * step)
+  })
+  return {
+    from: (day) => Math.min(...each.map(({ from }) => from(day))),
+    until: (day) => Math.max(...each.map(({ until }) => until(day)))
+  }
+}
+
 const unitNames = ["days", "weeks", "months"] as const
 type Unit = (typeof unitNames)[number]
 
-const daysOf = (unit: Unit, first: number, every: number): Days =>
-  unit === "months" ? everyMonths(first, every) : everyDays(first, unit === "weeks" ? 7 * every : every)
+const daysOf = (unit: Unit, first: number, every: number, on: ReadonlyArray<Weekday>): Days =>
+  unit === "months"
+    ? everyMonths(first, every)
+    : unit === "weeks"
+    ? everyWeeks(first, every, on)
+    : everyDays(first, every)
 
 // ── ticks ───────────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -127,37 +155,53 @@ const day = (field: string, input: unknown): Reading.Read<number> => {
   return day === undefined ? Reading.invalid(field, "must be a date as in \"2030-01-31\"") : Result.succeed(day)
 }
 
-const onDay = (unit: Unit, first: number): string =>
+const onDay = (unit: Unit, first: number, on: ReadonlyArray<Weekday>): string =>
   unit === "days"
     ? ""
     : unit === "weeks"
-    ? ` on ${weekdayNames[weekday(first)]}`
+    ? ` on ${enumerate(on.map((name) => weekdayNames[name]))}`
     : ` on day ${dateOf(first).day}`
 
 const inShortMonths = (unit: Unit, first: number): string =>
   unit === "months" && dateOf(first).day > 28 ? ", or the last day of shorter months," : ""
 
-const known = ["every", "unit", "at", "timeZone", "from", "gap", "fold"]
+/** The weekdays of weeks, by default the one that the first day is. */
+const weekdaysOf = (field: string, input: unknown, unit: Unit, first: number): Reading.Read<ReadonlyArray<Weekday>> => {
+  if (input === undefined) return Result.succeed([weekday(first)])
+  if (unit !== "weeks") return Reading.invalid(field, "is for weeks")
+  return Result.flatMap(Reading.list(field, input, Reading.oneOf(weekdays)), (given) =>
+    given.length === 0
+      ? Reading.invalid(field, "must not be an empty list")
+      : Result.succeed(Reading.sorted(given, (name) => weekdays.indexOf(name))))
+}
 
-export const read = (input: Reading.Fields): Reading.Read<Base> =>
+/** How many times of day are worth showing. */
+const mostShown = 6
+
+const known = ["every", "unit", "weekdays", "at", "timeZone", "from", "gap", "fold"]
+
+export const read = (parent: string, input: Reading.Fields): Reading.Read<Base> =>
   Result.gen(function*() {
-    const field = "timing.calendar"
+    const field = `${parent}.calendar`
     const given = yield* Reading.fields(field, input["calendar"], known)
     const every = yield* Reading.positive(`${field}.every`, given["every"])
     const unit = yield* Reading.oneOf(unitNames)(`${field}.unit`, given["unit"])
     const times = Reading.sorted(yield* Reading.oneOrMore(`${field}.at`, given["at"], time))
     const from = yield* day(`${field}.from`, given["from"])
+    const on = yield* weekdaysOf(`${field}.weekdays`, given["weekdays"], unit, from)
     const gap = (yield* Reading.optional(`${field}.gap`, given["gap"], Reading.gap)) ?? "shift"
     const fold = (yield* Reading.optional(`${field}.fold`, given["fold"], Reading.fold)) ?? "first"
     const zone = (yield* Reading.optional(`${field}.timeZone`, given["timeZone"], Reading.timeZone)) ?? Reading.utc
     const options = { timeZone: zone.name, gap, fold }
     const clock = times.map(formatTime)
-    const interval = `every ${counted(every, unit.slice(0, -1))}${onDay(unit, from)}`
+    const interval = `every ${counted(every, unit.slice(0, -1))}${onDay(unit, from, on)}`
+    const isUsualDay = on.length === 1 && on[0] === weekday(from)
     return {
       stored: {
         calendar: {
           every,
           unit,
+          weekdays: isUsualDay ? undefined : on,
           at: Reading.oneOrList(clock),
           timeZone: zone.name === "UTC" ? undefined : zone.name,
           from: formatDay(from),
@@ -165,13 +209,13 @@ export const read = (input: Reading.Fields): Reading.Read<Base> =>
           fold: fold === "first" ? undefined : fold
         }
       },
-      zone,
+      zones: [zone],
       expression: `${interval} at ${clock.join(", ")}`,
-      ...search(daysOf(unit, from, every), times, options),
+      ...search(daysOf(unit, from, every, on), times, options),
       describe: () => {
         const rule = halves(Cron.parseUnsafe(cronText(times[0]!, "* * *"), options))[1]
         const days = `E${interval.slice(1)}${inShortMonths(unit, from)}`
-        return `${days} at ${enumerate(clock)}, from ${formatDay(from)} on, ${rule}`
+        return `${days} at ${shortened(clock, mostShown, "more times of day")}, from ${formatDay(from)} on, ${rule}`
       }
     }
   })
