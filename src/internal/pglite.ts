@@ -23,13 +23,13 @@ import * as Queue from "effect/Queue"
 import type { Scope } from "effect/Scope"
 import type { SqlClient } from "effect/sql/SqlClient"
 import { SqlError, UnknownError } from "effect/sql/SqlError"
-import { notStarted, openMemory } from "./pgliteEngine.ts"
-import { type EmbeddedError, openFolder } from "./pgliteFolder.ts"
+import { openMemory } from "./pgliteEngine.ts"
+import { type EmbeddedError, notStarted } from "./pgliteErrors.ts"
+import { openFolder } from "./pgliteFolder.ts"
 import { type Notification, Session, type Subscriber } from "./pgliteStream.ts"
 import { upkeep } from "./pgliteUpkeep.ts"
 
-export { EmbeddedNotStarted } from "./pgliteEngine.ts"
-export { DataFolderInUse, type EmbeddedError } from "./pgliteFolder.ts"
+export { DataFolderInUse, type EmbeddedError, EmbeddedNotStarted } from "./pgliteErrors.ts"
 
 export interface Options {
   /** A folder to keep the data in, created if need be. Without one the data is in memory and ends with the layer. */

@@ -4,29 +4,9 @@
 import { PGlite, type PGliteOptions } from "@electric-sql/pglite"
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
-import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import { Buffer } from "node:buffer"
-
-/** The embedded database did not start: the folder cannot be used, or PGlite failed. */
-export class EmbeddedNotStarted
-  extends Schema.TaggedError<EmbeddedNotStarted>("effect-durable/EmbeddedNotStarted")("EmbeddedNotStarted", {
-    /** Absent for a database in memory. */
-    dataDir: Schema.optionalKey(Schema.String),
-    reason: Schema.String,
-    cause: Schema.optionalKey(Schema.Defect())
-  })
-{
-  override get message(): string {
-    const where = this.dataDir === undefined ? "in memory" : `in ${this.dataDir}`
-    return `The embedded database ${where} did not start: ${this.reason}`
-  }
-}
-
-const messageOf = (cause: unknown): string => cause instanceof Error ? cause.message : String(cause)
-
-export const notStarted = (dataDir: string | undefined, note = "") => (cause: unknown): EmbeddedNotStarted =>
-  new EmbeddedNotStarted({ ...(dataDir !== undefined && { dataDir }), reason: `${messageOf(cause)}${note}`, cause })
+import { type EmbeddedNotStarted, notStarted } from "./pgliteErrors.ts"
 
 // ── running ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 

@@ -16,29 +16,8 @@ import * as Fs from "node:fs"
 import * as Os from "node:os"
 import * as Path from "node:path"
 import type { DatabaseSync } from "node:sqlite"
-import { EmbeddedNotStarted, type Engine, notStarted, start, stop } from "./pgliteEngine.ts"
-
-/** The data folder is open already: in another process, or in this one. Nothing was touched. */
-export class DataFolderInUse
-  extends Schema.TaggedError<DataFolderInUse>("effect-durable/DataFolderInUse")("DataFolderInUse", {
-    dataDir: Schema.String,
-    /** Absent when the holder has taken the folder this very moment and has not said yet who it is. */
-    pid: Schema.optionalKey(Schema.Int),
-    host: Schema.optionalKey(Schema.String)
-  })
-{
-  override get message(): string {
-    if (this.pid === process.pid && this.host === Os.hostname()) {
-      return `The data folder ${this.dataDir} is open already in this process (${this.pid}); ` +
-        "build its layer once and share it, or use another folder."
-    }
-    return `The data folder ${this.dataDir} is in use by ` +
-      (this.pid === undefined ? "another process" : `process ${this.pid} on host ${this.host}`) +
-      "; stop that process, or use another folder. Processes that are to share their runs need a Postgres server."
-  }
-}
-
-export type EmbeddedError = DataFolderInUse | EmbeddedNotStarted
+import { type Engine, start, stop } from "./pgliteEngine.ts"
+import { DataFolderInUse, type EmbeddedError, EmbeddedNotStarted, notStarted } from "./pgliteErrors.ts"
 
 // ── who may use it ──────────────────────────────────────────────────────────────────────────────────────────────────
 
