@@ -60,6 +60,7 @@ const floors: ReadonlyArray<Floor> = [
     rows: [
       ["src/internal/{ask,identity,occurrences,slot,turns}.ts"],
       ["src/internal/execution.ts"],
+      ["src/internal/interposed.ts"],
       ["src/internal/{attempts,registry,undo}.ts"],
       ["src/internal/{begin,body,steps}.ts"],
       ["src/Run.ts"],

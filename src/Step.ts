@@ -21,6 +21,7 @@ import { LeaseLost, type StepTimedOut, StoreError } from "./Errors.ts"
 import type * as Attempts from "./internal/attempts.ts"
 import type { IsPlain } from "./internal/codec.ts"
 import { type CurrentRun, CurrentStep, type Execution } from "./internal/execution.ts"
+import { asAttempt } from "./internal/interposed.ts"
 import * as Outcome from "./internal/outcome.ts"
 import * as Steps from "./internal/steps.ts"
 import { inTransaction, type Isolation, isRolledBack, type SqlClient, type SqlError } from "./internal/transaction.ts"
@@ -189,7 +190,7 @@ const transact = Effect.fnUntraced(function*(
   record: (outcome: string) => NewStepRecord,
   doubt: Doubt
 ): Effect.fn.Return<any, any, any> {
-  const attempt = Effect.provideService(effect, CurrentStep, { name: step.id.name, attempt: 1 })
+  const attempt = asAttempt({ execution, id: step.id, attempt: 1 }, effect)
   const transaction = Effect.flatMap(attempt, (value) => {
     const { exit, outcome } = Outcome.settleSuccess(value, step.success)
     if (outcome._tag === "Defect") return exit

@@ -11,7 +11,8 @@ import { StepTimedOut } from "../Errors.ts"
 import type { NewStepRecord, StepId, StepRecord } from "../SystemDb.ts"
 import type { Codec } from "./codec.ts"
 import { longestMillis } from "./durations.ts"
-import { CurrentStep, type Execution } from "./execution.ts"
+import type { Execution } from "./execution.ts"
+import { asAttempt } from "./interposed.ts"
 import * as Kept from "./kept.ts"
 import * as Outcome from "./outcome.ts"
 
@@ -106,7 +107,7 @@ export const run = Effect.fnUntraced(function*<A, E, R>(
       wakeAt,
       startedAt
     })
-    const attempt = Effect.provideService(timed(effect, step), CurrentStep, { name: step.id.name, attempt: attempts })
+    const attempt = timed(asAttempt({ execution, id: step.id, attempt: attempts }, effect), step)
     const ended = yield* execution.perform(
       fiber,
       step.id,

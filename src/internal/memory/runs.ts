@@ -77,6 +77,9 @@ const ended = (hints: PubSub.Subscription<Hint>, runId: string) =>
     })
   )
 
+/** No hint of this store gets lost, and under a virtual clock each look costs as much as something that happens. */
+const rarely = "1 day"
+
 const awaitRun = (state: State): Store["awaitRun"] =>
   Effect.fnUntraced(function*(runId) {
     // Subscribed before the first look, so that no end falls between the two.
@@ -85,7 +88,7 @@ const awaitRun = (state: State): Store["awaitRun"] =>
       const run = state.runs.get(runId)
       if (run === undefined) return yield* new RunNotFound({ runId })
       if (isFinished(run.status)) return run
-      yield* Effect.timeoutOption(ended(hints, runId), "1 second")
+      yield* Effect.timeoutOption(ended(hints, runId), state.hinting ? rarely : "1 second")
     }
   }, Effect.scoped)
 

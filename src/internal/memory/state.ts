@@ -90,15 +90,15 @@ export class State {
   #turn = 0
   #position = 0
   readonly hints: PubSub.PubSub<Hint>
-  readonly #hinting: boolean
+  readonly hinting: boolean
 
   constructor(hints: PubSub.PubSub<Hint>, options: { readonly hints: boolean }) {
     this.hints = hints
-    this.#hinting = options.hints
+    this.hinting = options.hints
   }
 
   publish(...hints: ReadonlyArray<Hint>): void {
-    if (!this.#hinting) return
+    if (!this.hinting) return
     for (const hint of hints) PubSub.publishUnsafe(this.hints, hint)
   }
 

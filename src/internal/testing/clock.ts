@@ -38,7 +38,8 @@ export interface Mover {
   to: (at: number) => Effect.Effect<void>
 }
 
-const executionOf = (context: Context.Context<never>): Execution | undefined =>
+/** The execution whose body the fiber is in. */
+export const executionOf = (context: Context.Context<never>): Execution | undefined =>
   Context.getOrUndefined(context as Context.Context<CurrentRun>, CurrentRun)
 
 export const make = Effect.fnUntraced(function*(
