@@ -74,9 +74,14 @@ const ratios = (which: RegExp): string => {
 
 const [, , missed, , , lateness] = rowsOf(/^effect-durable$/)[0] ?? []
 const version = /@dbos-inc\/dbos-sdk` (\S+?)\)/.exec(benchmarks)?.[1]
-const figures = `Beside DBOS ${version} on the same Postgres with default durability, turn by turn, on a machine with two cores: ` +
-  `${ratios(/ in flight$/)} times the throughput with 100 or 1000 runs in flight, ${ratios(/ one at a time$/)} times one at a ` +
-  `time, and 1000 schedules every second with ${missed === "0" ? "no tick" : `${missed} ticks`} missed and a p99 lateness of ` +
+const figures =
+  `Beside DBOS ${version} on the same Postgres with default durability, turn by turn, on a machine with two cores: ` +
+  `${ratios(/ in flight$/)} times the throughput with 100 or 1000 runs in flight, ${
+    ratios(/ one at a time$/)
+  } times one at a ` +
+  `time, and 1000 schedules every second with ${
+    missed === "0" ? "no tick" : `${missed} ticks`
+  } missed and a p99 lateness of ` +
   `${lateness}.`
 
 /** At most so long, as the README is wrapped. */
@@ -96,10 +101,17 @@ const present = marked.exec(readme)
 if (present === null) problems.push({ file: "README.md", line: 1, message: "has no place for the figures" })
 else if (present[2] !== wrapped(figures)) {
   if (process.argv.includes("--write")) {
-    writeFileSync(join(root, "README.md"), readme.replace(marked, (_, open, __, close) => `${open}${wrapped(figures)}${close}`))
+    writeFileSync(
+      join(root, "README.md"),
+      readme.replace(marked, (_, open, __, close) => `${open}${wrapped(figures)}${close}`)
+    )
   } else {
     const line = lineAt(readme, present.index)
-    problems.push({ file: "README.md", line, message: "its figures are not those of docs/benchmarks.md: npm run pages -- --write" })
+    problems.push({
+      file: "README.md",
+      line,
+      message: "its figures are not those of docs/benchmarks.md: npm run pages -- --write"
+    })
   }
 }
 
