@@ -5,6 +5,9 @@
  * carries the facts and its message says what to do), {@link StoreError} (the database did not answer as it should;
  * it knows whether asking again can help), and defects, which are bugs and are never in a type.
  *
+ * The `name` of each is its kind, such as `effect-durable/RunNotFound`, so that logs and monitoring can group by it; the name of
+ * what it is about stands in another field.
+ *
  * @since 0.1.0
  */
 import * as Schema from "effect/Schema"
@@ -213,11 +216,11 @@ export class Undecodable extends Schema.TaggedError<Undecodable>("effect-durable
  */
 export class ScheduleNotFound
   extends Schema.TaggedError<ScheduleNotFound>("effect-durable/ScheduleNotFound")("ScheduleNotFound", {
-    name: Schema.String
+    schedule: Schema.String
   })
 {
   override get message(): string {
-    return `There is no schedule named ${JSON.stringify(this.name)}.`
+    return `There is no schedule named ${JSON.stringify(this.schedule)}.`
   }
 }
 
@@ -229,11 +232,11 @@ export class ScheduleNotFound
  */
 export class ScheduleExists
   extends Schema.TaggedError<ScheduleExists>("effect-durable/ScheduleExists")("ScheduleExists", {
-    name: Schema.String
+    schedule: Schema.String
   })
 {
   override get message(): string {
-    return `A schedule named ${JSON.stringify(this.name)} exists already; use apply to replace it, or another name.`
+    return `A schedule named ${JSON.stringify(this.schedule)} exists already; use apply to replace it, or another name.`
   }
 }
 
@@ -245,13 +248,15 @@ export class ScheduleExists
  */
 export class ScheduleConflict
   extends Schema.TaggedError<ScheduleConflict>("effect-durable/ScheduleConflict")("ScheduleConflict", {
-    name: Schema.String,
+    schedule: Schema.String,
     expected: Schema.Int,
     found: Schema.Int
   })
 {
   override get message(): string {
-    return `Schedule ${JSON.stringify(this.name)} is at revision ${this.found} and not ${this.expected} any more; ` +
+    return `Schedule ${
+      JSON.stringify(this.schedule)
+    } is at revision ${this.found} and not ${this.expected} any more; ` +
       "read it again and decide anew."
   }
 }
@@ -263,12 +268,12 @@ export class ScheduleConflict
  * @since 0.1.0
  */
 export class ScheduleOwned extends Schema.TaggedError<ScheduleOwned>("effect-durable/ScheduleOwned")("ScheduleOwned", {
-  name: Schema.String,
+  schedule: Schema.String,
   owner: Schema.String
 }) {
   override get message(): string {
     return `Schedule ${
-      JSON.stringify(this.name)
+      JSON.stringify(this.schedule)
     } is declared by ${this.owner}; choose another name, or remove it there.`
   }
 }

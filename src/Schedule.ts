@@ -113,7 +113,7 @@ export const create: (schedule: Any) => Effect.Effect<void, DefinitionError, Sys
     yield* door(undefined)
     const definition = yield* Definition.toDefinition(schedule, null)
     const content = yield* Effect.orDie(Effect.fromResult(Definition.fresh(definition, yield* db.now)))
-    if (!(yield* Changes.create(db, content))) return yield* new ScheduleExists({ name: schedule.name })
+    if (!(yield* Changes.create(db, content))) return yield* new ScheduleExists({ schedule: schedule.name })
   }
 )
 

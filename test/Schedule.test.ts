@@ -73,8 +73,8 @@ it.effect("a schedule that was created is found as it was declared", () =>
 it.effect("a name that is taken is refused", () =>
   at(Effect.gen(function*() {
     yield* Schedule.create(hourly)
-    const { name } = yield* refused(Schedule.create(hourly), "ScheduleExists")
-    assert.strictEqual(name, "hourly")
+    const { schedule } = yield* refused(Schedule.create(hourly), "ScheduleExists")
+    assert.strictEqual(schedule, "hourly")
   })))
 
 it.effect("what cannot be a schedule is refused by name of the field, and nothing of the list is stored", () =>
@@ -195,8 +195,8 @@ it.effect("a schedule nobody knows is refused by every command", () =>
       Stream.runDrain(Schedule.backfillStream("x", window))
     ]
     for (const command of commands) {
-      const { name } = yield* refused(command as Effect.Effect<unknown, any, SystemDb>, "ScheduleNotFound")
-      assert.strictEqual(name, "x")
+      const { schedule } = yield* refused(command as Effect.Effect<unknown, any, SystemDb>, "ScheduleNotFound")
+      assert.strictEqual(schedule, "x")
     }
   })))
 

@@ -44,9 +44,11 @@ export const lookups = (store: Store): Store => ({
   listAudits: (schedule, page) => schedule === null || storable(schedule) ? store.listAudits(schedule, page) : noRows,
 
   enqueueTicks: (name, ticks, options) =>
-    storable(name) ? store.enqueueTicks(name, ticks, options) : Effect.fail(new ScheduleNotFound({ name })),
+    storable(name) ? store.enqueueTicks(name, ticks, options) : Effect.fail(new ScheduleNotFound({ schedule: name })),
   triggerSchedule: (request) =>
-    storable(request.name) ? store.triggerSchedule(request) : Effect.fail(new ScheduleNotFound({ name: request.name })),
+    storable(request.name)
+      ? store.triggerSchedule(request)
+      : Effect.fail(new ScheduleNotFound({ schedule: request.name })),
 
   listHistory: (filter, { after, limit }) =>
     storable(filter.schedule)

@@ -132,7 +132,7 @@ const creating = (test: Declare) => {
       const { audits, create, db, drop, name } = yield* filling
       yield* create("b")
       yield* drop("s")
-      assert.strictEqual((yield* refused(create("new"), "ScheduleNotFound")).name, name("s"))
+      assert.strictEqual((yield* refused(create("new"), "ScheduleNotFound")).schedule, name("s"))
       assert.isTrue(Option.isNone(yield* db.findBackfill(name("new"))))
       assert.isFalse((yield* create("b")).created)
       assert.strictEqual((yield* audits("s")).length, 1)

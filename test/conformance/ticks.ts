@@ -175,7 +175,7 @@ export const ticks = (test: Declare) => {
         yield* refused(db.enqueueTicks(name("s"), [tick("r", t0)], noOptions), "ScheduleNotFound"),
         yield* refused(trigger("s", tick("r", t0)), "ScheduleNotFound")
       ]
-      for (const refusal of refusals) assert.strictEqual(refusal.name, name("s"))
+      for (const refusal of refusals) assert.strictEqual(refusal.schedule, name("s"))
       assert.isTrue(Option.isNone(yield* db.findRun(name("r"))))
     })
   )

@@ -44,7 +44,7 @@ export const make = (state: State): Methods => {
         const existing = state.backfills.get(backfill.id)
         if (existing !== undefined) return Effect.succeed({ created: false, backfill: withLive(existing) })
         if (!state.schedules.has(backfill.schedule)) {
-          return Effect.fail(new ScheduleNotFound({ name: backfill.schedule }))
+          return Effect.fail(new ScheduleNotFound({ schedule: backfill.schedule }))
         }
         const created = put(
           {

@@ -245,7 +245,7 @@ export const make = (state: State): Methods => ({
   enqueueTicks: (name, ticks, options) =>
     atomic((now) => {
       const schedule = state.schedules.get(name)
-      if (schedule === undefined) return Effect.fail(new ScheduleNotFound({ name }))
+      if (schedule === undefined) return Effect.fail(new ScheduleNotFound({ schedule: name }))
       const runs = startTicks(state, schedule, ticks, { ...options, now, owner: null, counts: false, context: null })
       return Effect.succeed(runs.map((run) => run.id))
     }),
@@ -256,7 +256,7 @@ export const make = (state: State): Methods => ({
       () => !state.schedules.has(name) || !state.locks.run(tick.runId),
       atomic((now): ReturnType<Store["triggerSchedule"]> => {
         const schedule = state.schedules.get(name)
-        if (schedule === undefined) return Effect.fail(new ScheduleNotFound({ name }))
+        if (schedule === undefined) return Effect.fail(new ScheduleNotFound({ schedule: name }))
         const existing = state.runs.get(tick.runId)
         if (existing !== undefined) {
           return existing.schedule === name

@@ -111,7 +111,7 @@ export const make = (db: Database): BackfillMethods => {
         planned,
         ...auditOf(yield* freshChange, audit)
       ])
-      if (row === undefined) return yield* new ScheduleNotFound({ name: schedule })
+      if (row === undefined) return yield* new ScheduleNotFound({ schedule })
       if (row.created) yield* hint(db, { _tag: "SchedulesChanged" })
       return { created: row.created, backfill: toBackfill(row) }
     }),

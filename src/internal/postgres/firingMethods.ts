@@ -88,7 +88,7 @@ export const make = (db: Database): FiringMethods => {
         s.enqueueTicks,
         [yield* now, name, timeoutMillis, settle, ...ticksOf(ticks)]
       )
-      if (row?.found !== true) return yield* new ScheduleNotFound({ name })
+      if (row?.found !== true) return yield* new ScheduleNotFound({ schedule: name })
       if (again || row.created.length > 0) yield* hint(db, { _tag: "RunsReady" })
       return row.created
     }),
@@ -112,7 +112,7 @@ export const make = (db: Database): FiringMethods => {
           ...audits.params([{ change: run.runId, audit }])
         ]
       )
-      if (row?.found !== true) return yield* new ScheduleNotFound({ name })
+      if (row?.found !== true) return yield* new ScheduleNotFound({ schedule: name })
       if (!isRun(row)) return yield* Effect.die(new Error(`triggerSchedule: run id ${run.runId} was used before`))
       const made = row.made === true
       if ((again || made) && row.status === "Enqueued") yield* hint(db, { _tag: "RunsReady" })

@@ -133,7 +133,7 @@ const planOf = Effect.fnUntraced(function*(
       continue
     }
     if (definition.owner !== null && row.owner !== null && row.owner !== definition.owner) {
-      return yield* new ScheduleOwned({ name, owner: row.owner })
+      return yield* new ScheduleOwned({ schedule: name, owner: row.owner })
     }
     // A list that nobody owns takes nothing away from an owner.
     const kept = { ...definition, owner: definition.owner ?? row.owner }
@@ -186,7 +186,7 @@ const toDefinitions = Effect.fnUntraced(function*(declared: ReadonlyArray<Declar
   const definitions = new Map<string, ScheduleDefinition>()
   for (const schedule of declared) {
     const definition = yield* toDefinition(schedule, owner)
-    if (definitions.has(definition.name)) return yield* new ScheduleExists({ name: definition.name })
+    if (definitions.has(definition.name)) return yield* new ScheduleExists({ schedule: definition.name })
     definitions.set(definition.name, definition)
   }
   return [...definitions.values()]

@@ -91,7 +91,7 @@ export const find = Effect.fnUntraced(function*(
   name: string
 ): Effect.fn.Return<ScheduleRow, ScheduleNotFound | StoreError> {
   const [row] = yield* db.findSchedules([name])
-  return row ?? (yield* new ScheduleNotFound({ name }))
+  return row ?? (yield* new ScheduleNotFound({ schedule: name }))
 })
 
 /** Changes one schedule that is there. No verdict: nothing is to be done, but to record that a pause is over. */

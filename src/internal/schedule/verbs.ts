@@ -450,7 +450,7 @@ export const edit: <R extends Ref>(
     (standing): Result.Result<Verdict | undefined, ScheduleConflict | InvalidInput | Cron.CronParseError> => {
       const found = standing.content.revision
       if (revision !== undefined && revision !== found) {
-        return Result.fail(new ScheduleConflict({ name, expected: revision, found }))
+        return Result.fail(new ScheduleConflict({ schedule: name, expected: revision, found }))
       }
       return Result.map(
         edited(standing, changes, typed),
