@@ -234,3 +234,15 @@ update "effect_durable".runs set overlap = 'schedule:' || schedule
       where overlap is not null and status in ('Enqueued', 'Running', 'Suspended');
 
 alter table "effect_durable".backfills add column planned text;
+
+-- version 5: traces, what workers execute, and whose workflows are
+
+alter table "effect_durable".runs add column trace text;
+
+alter table "effect_durable".workers add column workflows text[];
+
+create table "effect_durable".workflows (
+      name text collate "C" primary key,
+      application text collate "C" not null,
+      since timestamptz(3) not null
+    );

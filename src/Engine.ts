@@ -15,14 +15,21 @@ import type { StoreError } from "./Errors.ts"
 import * as Backfills from "./internal/engine/backfills.ts"
 import * as Heartbeat from "./internal/engine/heartbeat.ts"
 import * as Isolation from "./internal/engine/isolation.ts"
-import { claimRuns, followHints, keepRegistered, makeSignal } from "./internal/engine/loops.ts"
+import {
+  claimRuns,
+  followHints,
+  keepRegistered,
+  makeSignal,
+  tellBodies,
+  watchUnattended
+} from "./internal/engine/loops.ts"
 import type { Options } from "./internal/engine/options.ts"
 import { settings } from "./internal/engine/options.ts"
 import * as Retention from "./internal/engine/retention.ts"
 import * as Scheduler from "./internal/engine/scheduler.ts"
 import type { Signals } from "./internal/engine/worker.ts"
 import * as Worker from "./internal/engine/worker.ts"
-import { Registry } from "./internal/registry.ts"
+import { Engine } from "./internal/registry.ts"
 import { SystemDb } from "./SystemDb.ts"
 
 export type {
@@ -42,7 +49,7 @@ export {
    * @category services
    * @since 0.1.0
    */
-  Registry as Engine
+  Engine
 }
 
 export { HeartbeatFailed, HeartbeatRequest } from "./internal/engine/heartbeat.ts"
@@ -51,9 +58,11 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const db = yield* SystemDb
   const given = settings(options, db.exclusive)
   const signal = yield* makeSignal
+  const changed = yield* makeSignal
   const doubt = { current: false }
   const signals: Signals = {
     claim: signal.raise,
+    bodies: changed.raise,
     reconcile: () => {
       doubt.current = true
       signal.raise()
@@ -62,7 +71,7 @@ const make = Effect.fnUntraced(function*(options: Options) {
   // Finalizers run in reverse: the loops stop first, then the runs drain, then the registration ends.
   const registered = yield* Effect.acquireRelease(Scope.make(), Scope.close)
   const worker = yield* Worker.make(db, given, signals)
-  const registry = Registry.of({
+  const registry = Engine.of({
     application: options.name,
     version: Option.fromUndefinedOr(options.version),
     register: (body) => worker.register(body),
@@ -74,12 +83,14 @@ const make = Effect.fnUntraced(function*(options: Options) {
     const isolation = yield* Isolation.make(db, given, worker, signals)
     yield* Effect.forkScoped(claimRuns(db, given, worker, signal, doubt, isolation))
     yield* Effect.forkScoped(followHints(db, worker, signals))
-    yield* Layer.build(Layer.provide(Heartbeat.layer, Layer.succeed(Registry, registry)))
+    yield* Effect.forkScoped(tellBodies(db, worker, changed))
+    yield* Layer.build(Layer.provide(Heartbeat.layer, Layer.succeed(Engine, registry)))
   }
   if (options.scheduler !== false) {
     yield* Scheduler.start(db, given, registry)
     yield* Backfills.start(db, given)
   }
+  yield* watchUnattended(db, given)
   if (given.kept !== null) yield* Retention.start(db, given.kept)
   return registry
 })
@@ -104,5 +115,5 @@ const make = Effect.fnUntraced(function*(options: Options) {
  * @category layers
  * @since 0.1.0
  */
-export const layer = (options: Options): Layer.Layer<Registry, StoreError, SystemDb> =>
-  Layer.effect(Registry, make(options))
+export const layer = (options: Options): Layer.Layer<Engine, StoreError, SystemDb> =>
+  Layer.effect(Engine, make(options))

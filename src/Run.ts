@@ -6,7 +6,6 @@
  *
  * @since 0.1.0
  */
-import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
@@ -20,12 +19,13 @@ import {
   type StoreError,
   type Undecodable
 } from "./Errors.ts"
+import * as Attendance from "./internal/attendance.ts"
 import * as Codec from "./internal/codec.ts"
-import { CurrentRun, CurrentStep } from "./internal/execution.ts"
+import { currentExecution, notInBody } from "./internal/inBody.ts"
 import { isFinished, type RunStatus } from "./internal/lifecycle.ts"
 import * as names from "./internal/names.ts"
 import * as Outcome from "./internal/outcome.ts"
-import { Registry } from "./internal/registry.ts"
+import { Engine } from "./internal/registry.ts"
 import { type Page, type Run, type RunFilter, type StepRecord, SystemDb } from "./SystemDb.ts"
 
 /**
@@ -54,7 +54,8 @@ export interface Handle<A, E> {
   readonly status: Effect.Effect<RunStatus, RunNotFound | StoreError, SystemDb>
   /**
    * Ends the run now: its fiber, wherever it executes, is interrupted and its finalizers run. Nothing is undone. Steps that
-   * are recorded stay recorded. Refused when the run has ended already.
+   * are recorded stay recorded. Refused when the run has ended already. A body does it to
+   * another run in a step, and fails where it does it outside of one.
    */
   readonly cancel: Effect.Effect<void, RunNotFound | IllegalTransition | StoreError, SystemDb>
   /**
@@ -70,10 +71,14 @@ type Ended = Pick<Run, "status" | "outcome" | "attempt">
 const ended = Effect.fnUntraced(function*(id: string): Effect.fn.Return<Ended, RunNotFound | StoreError, SystemDb> {
   const db = yield* SystemDb
   if (yield* Effect.withFiber((fiber) => Effect.succeed(db.joined(fiber)))) return yield* endedAlready(id)
-  const registry = yield* Effect.serviceOption(Registry)
+  const registry = yield* Effect.serviceOption(Engine)
   const local = registry._tag === "Some" ? registry.value.local(id) : undefined
   const end = local === undefined ? undefined : yield* local.await
-  return end ?? (yield* db.awaitRun(id))
+  if (end !== undefined) return end
+  // An engine looks by itself for what nobody can execute.
+  return yield* registry._tag === "Some"
+    ? db.awaitRun(id)
+    : Effect.raceFirst(db.awaitRun(id), Attendance.of(db).watch)
 })
 
 /**
@@ -96,10 +101,8 @@ const endedAlready = Effect.fnUntraced(function*(
 /** In a body, waiting for another run gives the slot to runs that have something to do, and outlasts an absent store. */
 const waiting = <A, E, R>(wait: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
   Effect.withFiber((fiber) => {
-    const execution = Context.getOrUndefined(fiber.context as Context.Context<CurrentRun>, CurrentRun)
-    return execution === undefined || fiber.getRef(CurrentStep) !== undefined
-      ? wait
-      : execution.slot.during(execution.ask(wait), true)
+    const execution = currentExecution(fiber)
+    return execution === undefined ? wait : execution.slot.during(execution.ask(wait), true)
   })
 
 const find = (id: string): Effect.Effect<Run, RunNotFound | StoreError, SystemDb> =>
@@ -109,6 +112,9 @@ const find = (id: string): Effect.Effect<Run, RunNotFound | StoreError, SystemDb
       (run) => run._tag === "Some" ? Effect.succeed(run.value) : Effect.fail(new RunNotFound({ runId: id }))
     )
   )
+
+const end = (id: string, reason: string | null) =>
+  Effect.andThen(notInBody("Run.cancel", id), SystemDb.use((db) => db.cancel(id, reason)))
 
 /**
  * The handle of a run by its id, with the schemas its workflow has.
@@ -134,12 +140,13 @@ export const handle = <A, E>(id: string, schemas: {
   }),
   info: find(id),
   status: Effect.map(find(id), (run) => run.status),
-  cancel: SystemDb.use((db) => db.cancel(id, null)),
+  cancel: end(id, null),
   steps: SystemDb.use((db) => db.listSteps(id))
 })
 
 /**
- * Ends a run of any workflow now. See {@link Handle}. The reason is kept with the run, so it must be text that can be stored.
+ * Ends a run of any workflow now. See {@link Handle}. The reason is kept with the run, so it must be text that can be stored. A
+ * body does it to another run in a step, and fails where it does it outside of one.
  *
  * @category operations
  * @since 0.1.0
@@ -150,7 +157,7 @@ export const cancel = (
 ): Effect.Effect<void, InvalidInput | RunNotFound | IllegalTransition | StoreError, SystemDb> =>
   Effect.flatMap(
     options?.reason === undefined ? Effect.succeed(null) : names.checkText("reason", options.reason),
-    (reason) => SystemDb.use((db) => db.cancel(id, reason))
+    (reason) => end(id, reason)
   )
 
 /**

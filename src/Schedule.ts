@@ -16,7 +16,7 @@ import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Cron from "./Cron.ts"
 import { type InvalidInput, ScheduleExists, type StoreError, type ValueTooLarge } from "./Errors.ts"
-import { Registry } from "./internal/registry.ts"
+import { Engine } from "./internal/registry.ts"
 import { CurrentOperator, door } from "./internal/schedule/actor.ts"
 import * as Applying from "./internal/schedule/applying.ts"
 import * as Changes from "./internal/schedule/change.ts"
@@ -154,9 +154,9 @@ export const apply: (
 export const layer = (
   schedules: ReadonlyArray<Any>,
   options?: { readonly prune?: boolean | undefined }
-): Layer.Layer<never, Applying.ApplyError, Registry | SystemDb> =>
+): Layer.Layer<never, Applying.ApplyError, Engine | SystemDb> =>
   Layer.effectDiscard(Effect.gen(function*() {
-    const { application, version } = yield* Registry
+    const { application, version } = yield* Engine
     const applied = yield* apply(schedules, {
       owner: application,
       version: Option.getOrUndefined(version),

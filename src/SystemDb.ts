@@ -38,7 +38,8 @@ import type {
   RunFilter,
   Started,
   StepRecord,
-  Suspect
+  Suspect,
+  Unattended
 } from "./internal/records.ts"
 import type {
   Audit,
@@ -75,7 +76,8 @@ export type {
   Started,
   StepId,
   StepRecord,
-  Suspect
+  Suspect,
+  Unattended
 } from "./internal/records.ts"
 export type {
   Audit,
@@ -196,18 +198,19 @@ export class SystemDb extends Context.Service<SystemDb, {
     end: { readonly status: "Succeeded" | "Failed"; readonly outcome: string }
   ) => Effect.Effect<void, LeaseLost | ValueTooLarge | StoreError>
 
-  /** Gives the run up until `wakeAt`, when any worker may claim it. */
-  readonly suspend: (lease: Lease, wakeAt: number) => Effect.Effect<void, LeaseLost | StoreError>
+  /** Gives the run up until `wakeAt`, when any worker may claim it. `trace` is the span it goes on under, unless it has one. */
+  readonly suspend: (lease: Lease, wakeAt: number, trace?: string | null) => Effect.Effect<void, LeaseLost | StoreError>
 
   // ── workers ────────────────────────────────────────────────────────────────────────────────────────────────────────
 
   /**
    * Registers a worker under a fresh id and holds its session lock until the scope closes. Closing the scope hands back
-   * what the worker still owns.
+   * what the worker still owns. `workflows` is what it has bodies for; a worker that does not say may have any.
    */
   readonly registerWorker: (request: {
     readonly application: string
     readonly leaseMillis: number
+    readonly workflows?: ReadonlyArray<string> | undefined
   }) => Effect.Effect<string, StoreError, Scope.Scope>
 
   /**
@@ -247,6 +250,31 @@ export class SystemDb extends Context.Service<SystemDb, {
     readonly worker: string
     readonly held: ReadonlyArray<{ readonly runId: string; readonly epoch: number }>
   }) => Effect.Effect<ReadonlyArray<string>, StoreError>
+
+  // ── bodies ─────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+  /**
+   * Says that an application has a body for the workflow, and learns to which application the workflow belongs: to this one, if
+   * it belonged to none before or to one that is `formerly`.
+   */
+  readonly ownWorkflow: (request: {
+    readonly workflow: string
+    readonly application: string
+    readonly formerly: ReadonlyArray<string>
+  }) => Effect.Effect<string, StoreError>
+
+  /** Says what a worker has bodies for, from now on. Nothing when it is not registered. */
+  readonly setBodies: (worker: string, workflows: ReadonlyArray<string>) => Effect.Effect<void, StoreError>
+
+  /** What live workers have bodies for; null when one of them does not say. Order: by name, by code point. */
+  readonly listBodies: Effect.Effect<ReadonlyArray<string> | null, StoreError>
+
+  /**
+   * The workflows whose runs have been due for at least so long, although no worker that lived in that time has a body for them.
+   * None as long as there is one that does not say. A few looks at an index for each workflow there is. Order: by name, by code
+   * point.
+   */
+  readonly listUnattended: (graceMillis: number) => Effect.Effect<ReadonlyArray<Unattended>, StoreError>
 
   // ── schedules ──────────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -384,7 +412,7 @@ export class SystemDb extends Context.Service<SystemDb, {
 
   /** False when it does not stand at this turn or is not Active. */
   readonly advanceBackfill: (advance: BackfillAdvance) => Effect.Effect<boolean, StoreError>
-}>()("effect-durable/SystemDb") {}
+}>()("effect-durable/SystemDb (provide Postgres.layer, Embedded.layer or Memory.layer)") {}
 
 /**
  * Where SQL stores take the time from. `"database"`, the default, is the only right choice in production: processes'

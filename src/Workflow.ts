@@ -15,23 +15,25 @@ import * as Context from "effect/Context"
 import * as DateTime from "effect/DateTime"
 import * as Duration from "effect/Duration"
 import * as Effect from "effect/Effect"
-import type * as Fiber from "effect/Fiber"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import { InvalidInput, type RunConflict, type StoreError, type ValueTooLarge } from "./Errors.ts"
 import { begin } from "./internal/begin.ts"
 import * as Body from "./internal/body.ts"
 import * as Codec from "./internal/codec.ts"
 import * as Durations from "./internal/durations.ts"
-import { CurrentRun, CurrentStep, type Execution } from "./internal/execution.ts"
+import { CurrentRun } from "./internal/execution.ts"
 import { identifyOwn, type Own } from "./internal/identity.ts"
 import { bounded } from "./internal/ids.ts"
+import { currentExecution } from "./internal/inBody.ts"
 import * as names from "./internal/names.ts"
 import * as Outcome from "./internal/outcome.ts"
-import { Registry } from "./internal/registry.ts"
+import { Engine } from "./internal/registry.ts"
+import { traceOf, unstacked } from "./internal/tracing.ts"
 import * as uuids from "./internal/uuid.ts"
 import * as Run from "./Run.ts"
 import { type ClaimedRun, type NewRun, type Started, type StepRecord, SystemDb } from "./SystemDb.ts"
@@ -105,7 +107,7 @@ export interface Workflow<out Name extends string, in out P, out A, out E> {
   // A method, so that a workflow is also one that gives and fails with more; a body is written for the workflow at hand.
   toLayer<R>(
     body: (payload: P) => Effect.Effect<A, E, R>
-  ): Layer.Layer<never, never, Registry | Exclude<R, CurrentRun | Scope.Scope>>
+  ): Layer.Layer<never, never, Engine | Exclude<R, CurrentRun | Scope.Scope>>
 }
 
 /**
@@ -151,12 +153,6 @@ const newRunId = (workflow: string): Effect.Effect<string> =>
     return parent.besides(fiber, Effect.succeed(bounded(`${parent.run.id}/${workflow}/${occurrence}`)))
   })
 
-/** The execution whose body the fiber is in; not inside of a step. */
-const currentExecution = (fiber: Fiber.Fiber<unknown, unknown>): Execution | undefined =>
-  fiber.getRef(CurrentStep) !== undefined
-    ? undefined
-    : Context.getOrUndefined(fiber.context as Context.Context<CurrentRun>, CurrentRun)
-
 /** The run as its insert left it, when this worker owns it. */
 const claimed = (run: Omit<NewRun, "owner">, { deadline, epoch, owner }: Started): Effect.Effect<ClaimedRun> =>
   Effect.map(Clock.currentTimeMillis, (now) => ({
@@ -179,6 +175,7 @@ const claimed = (run: Omit<NewRun, "owner">, { deadline, epoch, owner }: Started
       startBy: null,
       backfill: null,
       reason: null,
+      trace: run.trace ?? null,
       createdAt: now,
       startedAt: now,
       finishedAt: null
@@ -203,7 +200,9 @@ const start = Effect.fnUntraced(function*(
   const id = options.runId === undefined
     ? yield* newRunId(workflow.name)
     : yield* names.check("runId", options.runId)
-  const body = yield* Effect.withFiber((fiber) => Effect.succeed(currentExecution(fiber)))
+  const { body, trace } = yield* Effect.withFiber((fiber) =>
+    Effect.succeed({ body: currentExecution(fiber), trace: traceOf(fiber) })
+  )
   // A body that is replayed past its end finds what it started, and starts nothing any more.
   if (body?.overdue === true && Option.isNone(yield* body.ask(db.findRun(id)))) return yield* body.stop
   // A step's run is the body's too: until the step is recorded, it may be started again.
@@ -215,6 +214,7 @@ const start = Effect.fnUntraced(function*(
     delayMillis,
     timeoutMillis: timeout,
     parent: parent?.run.id ?? null,
+    trace,
     fresh: options.runId === undefined && body === undefined
   }
   const begun = begin({
@@ -290,12 +290,15 @@ const toLayer = <R>(
   workflow: Any,
   timeout: Duration.Input | undefined,
   body: (payload: any) => Effect.Effect<any, any, R>
-): Layer.Layer<never, never, Registry | Exclude<R, CurrentRun | Scope.Scope>> =>
+): Layer.Layer<never, never, Engine | Exclude<R, CurrentRun | Scope.Scope>> =>
   Layer.effectDiscard(Effect.gen(function*() {
-    const registry = yield* Registry
+    const registry = yield* Engine
     yield* Effect.orDie(names.check("workflow", workflow.name))
     const timeoutMillis = yield* Effect.orDie(Effect.fromResult(Durations.timeout("timeout", timeout)))
-    const context = yield* Effect.context<Exclude<R, CurrentRun | Scope.Scope>>()
+    // A run's steps hang under the run, not under the span in which this layer happens to be built.
+    const context = Context.omit(Tracer.ParentSpan)(
+      yield* Effect.context<Exclude<R, CurrentRun | Scope.Scope>>()
+    ) as Context.Context<Exclude<R, CurrentRun | Scope.Scope>>
     const codecs = {
       payload: Codec.fromSchema(workflow.payload),
       success: Codec.fromSchema(workflow.success),
@@ -304,6 +307,7 @@ const toLayer = <R>(
     yield* registry.register({
       workflow: workflow.name,
       timeoutMillis,
+      tracer: yield* Tracer.Tracer,
       execute: (execution) => Effect.provideContext(Body.execute(execution, codecs, body), context)
     })
   }))
@@ -396,14 +400,24 @@ export const sleep = (
   CurrentRun.use((execution) =>
     Effect.withFiber((fiber) => {
       const id = identifyOwn(execution, fiber, "sleep", options?.key)
+      const wait = (wakeAt: number) =>
+        Effect.flatMap(Clock.currentTimeMillis, (now) =>
+          wakeAt <= now ? Effect.void : Effect.withSpan(execution.waitUntil(fiber, wakeAt), "Workflow.sleep", {
+            ...unstacked,
+            attributes: { "run.id": execution.run.id, until: DateTime.formatIso(DateTime.makeUnsafe(wakeAt)) }
+          }))
       const known = execution.recorded(id, "Sleep")
-      if (known !== undefined) return execution.inTurn(fiber, known, () => execution.waitUntil(fiber, known.wakeAt!))
+      if (known !== undefined) {
+        return execution.inTurn(fiber, known, () => wait(known.wakeAt!))
+      }
       const millis = Durations.wait("duration of Workflow.sleep", duration)
-      if (Result.isFailure(millis)) return Effect.die(millis.failure)
+      if (Result.isFailure(millis)) {
+        return Effect.die(millis.failure)
+      }
       const write = Effect.flatMap(Clock.currentTimeMillis, (now) => {
         const wakeAt = Math.ceil(now + millis.success)
         return Effect.as(execution.record({ ...id, ...record("Sleep", now), outcome: null, wakeAt }), wakeAt)
       })
-      return Effect.flatMap(execution.perform(fiber, id, write), (wakeAt) => execution.waitUntil(fiber, wakeAt))
+      return Effect.flatMap(execution.perform(fiber, id, write), wait)
     })
   )

@@ -46,6 +46,9 @@ const scenarios: Record<string, Scenario> = {
   isolate: (t) => Effect.map(owned(t), (lease) => t.db.isolate(lease, true)),
   // A worker whose session was cut looks like a dead one.
   pulse: (t) => Effect.map(t.worker(), (worker) => any(t.pulse(worker))),
+  ownWorkflow: (t) =>
+    Effect.succeed(t.db.ownWorkflow({ workflow: t.name("flow"), application: t.name("app"), formerly: [] })),
+  setBodies: (t) => Effect.map(t.worker(), (worker) => t.db.setBodies(worker, [t.name("flow")])),
   changeSchedules: (t) =>
     Effect.map(t.schedule("s"), (row) =>
       t.db.changeSchedules(t.newChange({
@@ -80,7 +83,7 @@ describe("cut at any statement, in front of it or before its answer", () => {
         const context = yield* Layer.build(Postgres.layer({ url: proxy.url }))
         const onlooker = yield* Layer.build(Layer.fresh(Postgres.layer({ url })))
         const sql = Context.get(onlooker, PgClient)
-        const tables = ["runs", "steps", "links", "schedules", "ledger", "audits", "backfills"]
+        const tables = ["runs", "steps", "links", "schedules", "ledger", "audits", "backfills", "workflows"]
 
         /** What the call answers and leaves behind when the connection is cut where this many things were sent before. */
         const outcome = (skip: number, moment: Moment) =>

@@ -3,7 +3,7 @@ import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ClaimedRun, Started } from "../SystemDb.ts"
-import { Registry } from "./registry.ts"
+import { Engine } from "./registry.ts"
 
 interface Beginning<A, E> {
   readonly workflow: string
@@ -25,7 +25,7 @@ export const begin = <A extends Pick<Started, "created" | "status" | "owner">, E
   { claimed, later = false, runId, start, workflow }: Beginning<A, E>
 ): Effect.Effect<A, E> =>
   Effect.uninterruptibleMask(Effect.fnUntraced(function*(restore) {
-    const registry = Option.getOrUndefined(yield* Effect.serviceOption(Registry))
+    const registry = Option.getOrUndefined(yield* Effect.serviceOption(Engine))
     const reservation = later ? undefined : registry?.reserve(workflow, runId)
     const started = yield* Effect.onError(restore(start(reservation?.worker ?? null)), (cause) =>
       Effect.sync(() => {

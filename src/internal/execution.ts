@@ -61,6 +61,8 @@ export class Execution {
   /** What of the store the run is handed back for; it is no failure of the run. */
   trouble: StoreError | undefined = undefined
   body: Fiber.Fiber<unknown, unknown> | undefined = undefined
+  /** What the run goes on under after a suspension, as its span is stored. */
+  traced: () => string | null = () => null
   readonly #recorded = new Map<string, StepRecord>()
   readonly #occurrences = new Occurrences()
   readonly #turns: Turns
@@ -181,11 +183,11 @@ export class Execution {
   ): StepId {
     const step = fiber.getRef(CurrentStep)
     if (step !== undefined) {
-      throw this.#refuse(name, `it is used inside step ${step.name}; only the body has steps and durable waits`)
+      throw this.refuse(name, `it is used inside step ${step.name}; only the body has steps and durable waits`)
     }
     const id = this.#occurrences.next(fiber, name, key)
     if (id === undefined) {
-      throw this.#refuse(
+      throw this.refuse(
         name,
         `the same name is used by concurrent branches, whose order can differ on replay; ${remedy}`
       )
@@ -198,7 +200,7 @@ export class Execution {
     const record = this.#recorded.get(label(id))
     if (record === undefined) return undefined
     if (record.kind !== kind) {
-      throw this.#refuse(
+      throw this.refuse(
         id.name,
         `it is recorded as a ${record.kind} and now used as a ${kind}; the body must not change under a run`
       )
@@ -239,7 +241,7 @@ export class Execution {
   }
 
   /** Fails the run, so that no handler and no race hides it. An undo step fails alone. */
-  #refuse(step: string, reason: string): NonDeterminism {
+  refuse(step: string, reason: string): NonDeterminism {
     const refusal = new NonDeterminism({ runId: this.run.id, step, reason })
     if (!this.#settled) {
       this.refusal ??= refusal
@@ -294,7 +296,7 @@ export class Execution {
         const reason =
           "it is used inside of sql.withTransaction, where a rollback would undo what it did and not that it is " +
           "recorded; use Step.transaction, or move it out"
-        return Effect.die(this.#refuse(id.name, reason))
+        return Effect.die(this.refuse(id.name, reason))
       }
       if (!this.slot.ready) {
         return Effect.andThen(restore(this.slot.taken), Effect.suspend(() => this.perform(fiber, id, live)))
@@ -394,7 +396,7 @@ export class Execution {
   /** Gives the run up until `wakeAt`. Does not return: the fiber is interrupted. */
   suspend(wakeAt: number): Effect.Effect<never> {
     return Effect.andThen(
-      this.#fenced(this.db.suspend(this.lease, wakeAt)),
+      this.#fenced(Effect.suspend(() => this.db.suspend(this.lease, wakeAt, this.run.trace ?? this.traced()))),
       Effect.suspend(() => {
         this.end("Suspended")
         return stopped
@@ -458,7 +460,9 @@ export class Execution {
 /**
  * The run whose body is executing. Only a workflow's body has it, so a step outside of one does not compile.
  */
-export class CurrentRun extends Context.Service<CurrentRun, Execution>()("effect-durable/CurrentRun") {}
+export class CurrentRun
+  extends Context.Service<CurrentRun, Execution>()("effect-durable/CurrentRun (only a workflow's body has it)")
+{}
 
 /** The step the fiber is in, if any. */
 export const CurrentStep = Context.Reference<{ readonly name: string; readonly attempt: number } | undefined>(

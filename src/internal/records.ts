@@ -45,6 +45,8 @@ export interface Run {
   /** Why it was cancelled or, as long as it has not ended, why it was handed back last. */
   readonly reason: string | null
   readonly parent: string | null
+  /** JSON text: the span that its spans hang under, `{ traceId, spanId, sampled }`; null when there is none. */
+  readonly trace: string | null
   readonly createdAt: number
   readonly startedAt: number | null
   readonly finishedAt: number | null
@@ -65,6 +67,8 @@ export interface NewRun {
   readonly delayMillis: number | null
   readonly timeoutMillis: number | null
   readonly parent: string | null
+  /** The span it is started in. */
+  readonly trace?: string | null | undefined
   /** True for an id that was made for this run and is known to nobody else yet. */
   readonly fresh?: boolean | undefined
 }
@@ -203,6 +207,19 @@ export interface Pulse {
   readonly recovered: number
   /** Runs given up because their attempts are used up. */
   readonly dead: ReadonlyArray<string>
+}
+
+/**
+ * A workflow whose runs wait, since the first of them became due, although no live worker has a body for it.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Unattended {
+  readonly workflow: string
+  /** How many; a thousand when there are more. */
+  readonly runs: number
+  readonly since: number
 }
 
 /**

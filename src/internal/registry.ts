@@ -3,6 +3,7 @@ import * as Context from "effect/Context"
 import type * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Scope from "effect/Scope"
+import type * as Tracer from "effect/Tracer"
 import type { ClaimedRun, Run } from "../SystemDb.ts"
 import type { Execution } from "./execution.ts"
 
@@ -22,6 +23,8 @@ export interface Body {
   readonly workflow: string
   /** The time-out of runs that were started without saying one, as schedules start theirs. */
   readonly timeoutMillis: number | null
+  /** With what the spans of its runs are made. */
+  readonly tracer: Tracer.Tracer
   readonly execute: (execution: Execution) => Effect.Effect<End>
 }
 
@@ -44,7 +47,7 @@ export interface LocalRun {
 /**
  * The worker of this process, as workflows and schedules see it. Provided by the engine's layer.
  */
-export class Registry extends Context.Service<Registry, {
+export class Engine extends Context.Service<Engine, {
   /** The application's name: it owns what it declares. */
   readonly application: string
   /** The application's version, when it says one. */
@@ -55,4 +58,4 @@ export class Registry extends Context.Service<Registry, {
   readonly reserve: (workflow: string, runId: string) => Reservation | undefined
   /** The execution of this run here, if there is one. */
   readonly local: (runId: string) => LocalRun | undefined
-}>()("effect-durable/Registry") {}
+}>()("effect-durable/Engine (provide Engine.layer)") {}

@@ -14,6 +14,7 @@ import * as Durations from "./durations.ts"
 import { CurrentRun, type Execution } from "./execution.ts"
 import { identify } from "./identity.ts"
 import * as Outcome from "./outcome.ts"
+import { unstacked } from "./tracing.ts"
 import * as Undo from "./undo.ts"
 
 /** The options of any step. */
@@ -116,6 +117,7 @@ const begin = (
     succeeded
   }
   return Effect.withSpan(live(execution, fiber, step, open), `Step.${id.name}`, {
+    ...unstacked,
     attributes: { "run.id": execution.run.id }
   })
 }

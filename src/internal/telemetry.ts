@@ -25,6 +25,11 @@ export const recordsUnreached = Metric.counter("effect_durable_records_unreached
   incremental: true
 })
 
+/** Runs that wait although no live worker has a body for their workflow, by workflow; a thousand when there are more. */
+export const runsUnattended = Metric.gauge("effect_durable_runs_unattended", {
+  description: "Runs that wait although no live worker has a body for their workflow, a thousand at most"
+})
+
 /** Runs this process handed back because the store failed in a way that may or may not pass. */
 export const runsHandedBack = Metric.counter("effect_durable_runs_handed_back_total", {
   description: "Runs handed back because of an error of the store that may or may not pass",

@@ -211,6 +211,7 @@ const advancing = (test: Declare) => {
         startBy: t0 + minute,
         backfill: name("b"),
         parent: null,
+        trace: null,
         createdAt: t0 + second,
         startedAt: null,
         finishedAt: null

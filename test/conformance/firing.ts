@@ -85,6 +85,7 @@ const firing = (test: Declare) => {
         origin,
         startBy: t0 + minute,
         parent: null,
+        trace: null,
         createdAt: t0 + second,
         startedAt: t0 + second,
         finishedAt: null

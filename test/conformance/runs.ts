@@ -30,6 +30,7 @@ const starting = (test: Declare) => {
         timeoutMillis: minute,
         ...unscheduled,
         parent: name("parent"),
+        trace: null,
         createdAt: t0,
         startedAt: null,
         finishedAt: null
@@ -61,10 +62,28 @@ const starting = (test: Declare) => {
         timeoutMillis: minute,
         ...unscheduled,
         parent: null,
+        trace: null,
         createdAt: t0,
         startedAt: t0,
         finishedAt: null
       })
+    })
+  )
+
+  test(
+    "the span that a run was started in is kept; one it was given up in only when there is none",
+    Effect.gen(function*() {
+      const { claim, db, newRun, owned, run, worker } = yield* fixture
+      const owner = yield* worker()
+      yield* db.start(newRun("traced", { trace: "{\"traceId\":\"1\"}" }))
+      assert.strictEqual((yield* run("traced")).trace, "{\"traceId\":\"1\"}")
+      const [claimed] = (yield* claim(owner)).runs
+      yield* db.suspend(lease(claimed!.run), t0 + minute, "2")
+      assert.strictEqual((yield* run("traced")).trace, "{\"traceId\":\"1\"}")
+      for (const [id, trace] of [["silent", null], ["own", "3"]] as const) {
+        yield* db.suspend(yield* owned(id, owner), t0 + minute, trace)
+        assert.strictEqual((yield* run(id)).trace, trace)
+      }
     })
   )
 

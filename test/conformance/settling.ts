@@ -210,6 +210,7 @@ const recording = (test: Declare) => {
         timeoutMillis: null,
         ...unscheduled,
         parent: null,
+        trace: null,
         createdAt: t0 + second,
         startedAt: null,
         finishedAt: null

@@ -8,6 +8,7 @@ import { describe, layer } from "@effect/vitest"
 import type * as Layer from "effect/Layer"
 import type { SystemDb } from "../../src/SystemDb.ts"
 import { backfills } from "./backfills.ts"
+import { bodies } from "./bodies.ts"
 import { changes } from "./changes.ts"
 import { claims } from "./claims.ts"
 import { firings } from "./firing.ts"
@@ -42,6 +43,7 @@ export const suite = <R, E>(
       steps,
       workers,
       handover,
+      bodies,
       schedules,
       changes,
       firings,

@@ -98,6 +98,7 @@ export const ticks = (test: Declare) => {
           tick: 5,
           origin: "{\"cause\":\"schedule\"}",
           parent: null,
+          trace: null,
           createdAt: t0 + second,
           startedAt: t0 + second,
           finishedAt: null

@@ -32,6 +32,7 @@ const run: Run = {
   backfill: null,
   reason: null,
   parent: null,
+  trace: null,
   createdAt: 0,
   startedAt: 0,
   finishedAt: null

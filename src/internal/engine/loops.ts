@@ -8,6 +8,7 @@ import * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import type { StoreError } from "../../Errors.ts"
 import type { Suspect, SystemDb } from "../../SystemDb.ts"
+import * as Attendance from "../attendance.ts"
 import { loop } from "../supervise.ts"
 import { runsRecovered } from "../telemetry.ts"
 import type { Isolation } from "./isolation.ts"
@@ -17,6 +18,7 @@ import type { Signals, Worker } from "./worker.ts"
 /** A signal that can be raised from synchronous code and waited for, with a time limit. */
 export const makeSignal = Effect.map(Queue.sliding<void>(1), (queue) => ({
   raise: (): void => void Queue.offerUnsafe(queue, undefined),
+  next: Queue.take(queue),
   wait: (millis: number): Effect.Effect<void> => Effect.raceFirst(Queue.take(queue), Effect.sleep(millis))
 }))
 
@@ -50,7 +52,14 @@ export const keepRegistered = Effect.fnUntraced(function*(
       const now = yield* Clock.currentTimeMillis
       worker.id = yield* Effect.onError(
         restore(
-          Scope.provide(db.registerWorker({ application: settings.name, leaseMillis: settings.leaseMillis }), scope)
+          Scope.provide(
+            db.registerWorker({
+              application: settings.name,
+              leaseMillis: settings.leaseMillis,
+              workflows: worker.workflows
+            }),
+            scope
+          )
         ),
         // The session lock that it took is one of the whole server's.
         () => Scope.close(scope, Exit.void)
@@ -178,6 +187,50 @@ export const claimRuns = (
   })
   return loop("claim", pass)
 }
+
+/** For so long bodies are gathered that are registered one after the other, before the store is told. */
+const gatherMillis = 50
+
+/** Tells the store what this worker has bodies for, whenever that has changed. A registration anew tells it by itself. */
+export const tellBodies = (db: Store, worker: Worker, changed: Signal) =>
+  loop(
+    "bodies",
+    Effect.gen(function*() {
+      yield* changed.next
+      yield* Effect.sleep(gatherMillis)
+      if (worker.id === undefined) return
+      yield* Effect.tapCause(db.setBodies(worker.id, worker.workflows), () => Effect.sync(changed.raise))
+    })
+  )
+
+/** An engine that polls more seldom than this trusts in being told of everything. */
+const seldomMillis = 30 * 60_000
+
+/**
+ * Looks for runs that nobody can execute: about as often as this engine polls, but no more than once a grace. One that hardly polls
+ * looks after it was told that runs wait.
+ */
+export const watchUnattended = Effect.fnUntraced(function*(db: Store, { pollMillis }: Settings) {
+  const waiting = yield* makeSignal
+  const attendance = Attendance.of(db)
+  const seldom = pollMillis > seldomMillis
+  // What was there before it could be told.
+  waiting.raise()
+  if (seldom) {
+    yield* Effect.forkScoped(loop(
+      "attendance hint",
+      Stream.runForEach(db.hints, ({ _tag }) => Effect.sync(() => _tag === "RunsReady" ? waiting.raise() : undefined))
+    ))
+  }
+  yield* Effect.forkScoped(loop(
+    "attendance",
+    Effect.gen(function*() {
+      if (seldom && !attendance.telling) yield* waiting.next
+      yield* Effect.sleep(Math.min(seldomMillis, Math.max(Attendance.graceMillis, pollMillis)))
+      yield* attendance.look
+    })
+  ))
+})
 
 /** Turns hints into signals. */
 export const followHints = (db: Store, worker: Worker, signals: Signals) =>

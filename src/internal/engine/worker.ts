@@ -10,16 +10,20 @@ import type * as Fiber from "effect/Fiber"
 import * as Metric from "effect/Metric"
 import * as EffectSchedule from "effect/Schedule"
 import type * as Scope from "effect/Scope"
+import * as Tracer from "effect/Tracer"
 import { LeaseLost, StoreError, ValueTooLarge } from "../../Errors.ts"
 import type { ClaimedRun, Lease, Run, SystemDb } from "../../SystemDb.ts"
 import { ask } from "../ask.ts"
 import { failUnstorable } from "../body.ts"
+import { plainJson } from "../codec.ts"
 import { Execution } from "../execution.ts"
 import * as Outcome from "../outcome.ts"
 import type { Body, End, LocalRun, Reservation } from "../registry.ts"
 import { pauseUnreadable } from "../schedule/unreadable.ts"
 import type { Host } from "../slot.ts"
 import { leasesLost, runsEnded, runsHandedBack } from "../telemetry.ts"
+import * as Tracing from "../tracing.ts"
+import { causeOf } from "../undo.ts"
 import type { Settings } from "./options.ts"
 import { Slots } from "./slots.ts"
 
@@ -50,6 +54,8 @@ export interface Held {
 export interface Signals {
   /** There may be runs to claim. */
   readonly claim: () => void
+  /** There are other bodies than before. */
+  readonly bodies: () => void
   /** What the worker holds may differ from what it owns. */
   readonly reconcile: () => void
 }
@@ -254,11 +260,13 @@ export class Worker {
           throw new Error(`Workflow ${body.workflow} has two bodies in this process; give it one layer`)
         }
         this.#bodies.set(body.workflow, body)
+        this.#signals.bodies()
         this.#signals.claim()
       }),
       () =>
         Effect.suspend(() => {
           this.#bodies.delete(body.workflow)
+          this.#signals.bodies()
           return realTime(this.drain((run) => run.workflow === body.workflow))
         })
     )
@@ -326,7 +334,7 @@ export class Worker {
     const active: Active = { execution, waiters: new Set(), next: undefined }
     this.#active.set(id, active)
     this.#run(
-      Effect.flatMap(Effect.exit(this.#toEnd(execution, body)), (exit) =>
+      Effect.flatMap(Effect.exit(this.#traced(execution, body)), (exit) =>
         Effect.sync(() => {
           this.#active.delete(id)
           if (!execution.close()) this.#slots.give()
@@ -376,6 +384,24 @@ export class Worker {
       Effect.andThen(Effect.retry(release, backoff)),
       Effect.orDie
     )
+  }
+
+  /** Executes the run in its span, and says there how it came out. */
+  #traced(execution: Execution, body: Body): Effect.Effect<Ended> {
+    const { lease, run } = execution
+    const toEnd = Effect.withFiber((fiber) => {
+      execution.traced = () => Tracing.traceOf(fiber)
+      return this.#toEnd(execution, body)
+    })
+    const endingOf = (ended: Ended): Tracing.Ending => {
+      const status = ended?.status ?? execution.ending ?? "Released"
+      if (status === "Failed") {
+        const cause = causeOf(run.id, Outcome.parse(ended?.outcome ?? Outcome.stringify(Outcome.timedOut)), plainJson())
+        return { status, exit: Exit.failCause(cause) }
+      }
+      return { status, exit: status === "Succeeded" || status === "Suspended" ? Exit.void : Exit.interrupt() }
+    }
+    return Effect.provideService(Tracing.execute(toEnd, run, lease.worker, endingOf), Tracer.Tracer, body.tracer)
   }
 
   /** The body to its end, and the end to the store; undefined when there was nothing to write, or it cannot be written now. */

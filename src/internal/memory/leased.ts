@@ -94,7 +94,7 @@ export const progressed = (state: State, { epoch, id }: Run): boolean =>
 /** A run's deaths, when it is given up in good order. */
 const deathsLeft = (state: State, run: Run): number => progressed(state, run) ? 0 : run.deaths
 
-const suspend = (state: State): Store["suspend"] => (lease, wakeAt) =>
+const suspend = (state: State): Store["suspend"] => (lease, wakeAt, trace = null) =>
   free(
     state,
     lease,
@@ -109,6 +109,7 @@ const suspend = (state: State): Store["suspend"] => (lease, wakeAt) =>
         owner: null,
         wakeAt,
         handbacks: 0,
+        trace: run.trace ?? trace,
         deaths: deathsLeft(state, run)
       })
       state.publish({ _tag: "RunsReady" })

@@ -30,7 +30,7 @@ const start = (state: State): Store["start"] => (draft) =>
     }
     const { delayMillis, owner } = draft
     const begin = owner !== null && delayMillis === null ? { owner } : { wakeAt: now + (delayMillis ?? 0) }
-    const run = state.create(draft, now, begin)
+    const run = state.create({ ...draft, trace: draft.trace ?? null }, now, begin)
     if (run.status === "Enqueued") state.publish({ _tag: "RunsReady" })
     return Effect.succeed(started(run, true))
   })

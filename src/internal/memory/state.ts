@@ -39,13 +39,18 @@ export interface Worker {
   readonly leaseUntil: number
   /** Whether the worker still holds its session lock. */
   readonly locked: boolean
+  /** What it has bodies for; null when it does not say. */
+  readonly workflows: ReadonlyArray<string> | null
 }
 
 /** A run without a history, before it is given to a worker or enqueued. */
 export type Draft =
   & Pick<Run, "id" | "workflow" | "payload">
   & Partial<
-    Pick<Run, "timeoutMillis" | "schedule" | "tick" | "origin" | "overlap" | "startBy" | "backfill" | "parent">
+    Pick<
+      Run,
+      "timeoutMillis" | "schedule" | "tick" | "origin" | "overlap" | "startBy" | "backfill" | "parent" | "trace"
+    >
   >
 
 /** Adds to the set under a key, or takes from it; empty sets are not kept. */
@@ -64,6 +69,8 @@ export class State {
   readonly steps = new Map<string, Map<string, Recorded>>()
   readonly schedules = new Map<string, Schedule>()
   readonly workers = new Map<string, Worker>()
+  /** Workflow → the application that it belongs to. */
+  readonly applications = new Map<string, string>()
   readonly controls = new Map<string, Control>()
   /** Schedule → the ids of its runs, so that its history is found without the others'. */
   readonly runsOf = new Map<string, Set<string>>()
@@ -197,6 +204,7 @@ export class State {
       backfill: draft.backfill ?? null,
       reason: null,
       parent: draft.parent ?? null,
+      trace: draft.trace ?? null,
       createdAt: now,
       startedAt: owned ? now : null,
       finishedAt: null

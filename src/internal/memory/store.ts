@@ -6,6 +6,7 @@ import * as Stream from "effect/Stream"
 import type { Hint, SystemDb } from "../../SystemDb.ts"
 import { seal } from "../seal.ts"
 import * as Backfills from "./backfills.ts"
+import * as Bodies from "./bodies.ts"
 import * as Firing from "./firing.ts"
 import * as Leased from "./leased.ts"
 import * as Ledger from "./ledger.ts"
@@ -40,6 +41,7 @@ export const make = Effect.fnUntraced(
       ...Runs.make(state),
       ...Leased.make(state),
       ...Workers.make(state),
+      ...Bodies.make(state),
       ...Schedules.make(state),
       ...Firing.make(state),
       ...Ledger.make(state),

@@ -20,12 +20,12 @@ const deregister = (state: State, id: string) =>
     return Effect.void
   })
 
-const registerWorker = (state: State): Store["registerWorker"] => ({ application, leaseMillis }) =>
+const registerWorker = (state: State): Store["registerWorker"] => ({ application, leaseMillis, workflows = null }) =>
   Effect.acquireRelease(
     Effect.flatMap(suffix, (suffix) =>
       atomic((now) => {
         const id = `${application}-${suffix}`
-        state.workers.set(id, { id, renewedAt: now, leaseUntil: now + leaseMillis, locked: true })
+        state.workers.set(id, { id, renewedAt: now, leaseUntil: now + leaseMillis, locked: true, workflows })
         return Effect.succeed(id)
       })),
     (id) => deregister(state, id)

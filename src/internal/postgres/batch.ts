@@ -59,7 +59,8 @@ const columns: { readonly [K in Kind]: ReadonlyArray<Column<Of<K>>> } = {
     text("owner", ({ run }) => run.delayMillis === null ? run.owner : null),
     float("delay", ({ run }) => run.delayMillis ?? 0),
     float("timeout", ({ run }) => run.timeoutMillis),
-    text("parent", ({ run }) => run.parent)
+    text("parent", ({ run }) => run.parent),
+    text("trace", ({ run }) => run.trace ?? null)
   ],
   Step: [
     ...leaseColumns,
@@ -78,7 +79,7 @@ const columns: { readonly [K in Kind]: ReadonlyArray<Column<Of<K>>> } = {
     text("status", ({ status }) => status),
     text("outcome", ({ outcome }) => outcome)
   ],
-  Suspend: [...leaseColumns, time("wake_at", ({ wakeAt }) => wakeAt)]
+  Suspend: [...leaseColumns, time("wake_at", ({ wakeAt }) => wakeAt), text("trace", ({ trace }) => trace)]
 }
 
 // ── its parts ───────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -116,12 +117,12 @@ const parts = (t: Tables): { readonly [K in Kind]: Part } => {
     Start: {
       write: `start_written as (
       insert into ${t.runs} (id, workflow, payload, status, owner, epoch, wake_at, deadline, timeout_millis, parent,
-        created_at, started_at)
+        trace, created_at, started_at)
       select id, workflow, payload, case when owner is null then 'Enqueued' else 'Running' end, owner,
         case when owner is null then 0 else 1 end,
         case when owner is null then now + delay * interval '1 millisecond' end,
         case when owner is not null then now + timeout * interval '1 millisecond' end, timeout, parent,
-        now, case when owner is not null then now end
+        trace, now, case when owner is not null then now end
       from start_input, clock order by id
       on conflict (id) do nothing
       returning id, deadline)`,
@@ -162,7 +163,7 @@ const parts = (t: Tables): { readonly [K in Kind]: Part } => {
       write: `suspend_held as materialized (${held("suspend_input", "suspend", "no key update")}),
     suspend_written as (
       update ${t.runs} r set status = 'Suspended', owner = null, wake_at = i.wake_at, handbacks = 0,
-        deaths = ${deathsLeft(t)}
+        trace = coalesce(r.trace, i.trace), deaths = ${deathsLeft(t)}
       from suspend_held i where r.ctid = i.at returning i.n)`,
       answer: `array(select n::int from suspend_written) as suspend_fresh,
       ${already("suspend", `r.status in (${literals(Lifecycle.to.suspend)})`)},

@@ -10,7 +10,7 @@ export type Fact =
     readonly status: "Succeeded" | "Failed"
     readonly outcome: string
   }
-  | { readonly _tag: "Suspend"; readonly lease: Lease; readonly wakeAt: number }
+  | { readonly _tag: "Suspend"; readonly lease: Lease; readonly wakeAt: number; readonly trace: string | null }
 
 /** Roughly how much a fact adds to the statement, in characters. */
 export const weightOf = (fact: Fact): number => {

@@ -93,7 +93,7 @@ export const make = (db: Database, writer: Writer): LeasedMethods => {
 
     finish: (lease, { outcome, status }) => write(lease, { _tag: "Finish", lease, status, outcome }),
 
-    suspend: (lease, wakeAt) => write(lease, { _tag: "Suspend", lease, wakeAt }),
+    suspend: (lease, wakeAt, trace = null) => write(lease, { _tag: "Suspend", lease, wakeAt, trace }),
 
     isolate: Effect.fn("SystemDb.isolate")(function*(lease, isolated) {
       const { epoch, runId, worker } = lease

@@ -237,4 +237,20 @@ const answers: Migration = {
   ]
 }
 
-export const migrations: ReadonlyArray<Migration> = [foundation, ledger, resilience, answers]
+const company: Migration = {
+  version: 5,
+  name: "traces, what workers execute, and whose workflows are",
+  breaking: false,
+  statements: (t) => [
+    `alter table ${t.runs} add column trace text`,
+    // Null: of a version that does not say.
+    `alter table ${t.workers} add column workflows text[]`,
+    `create table ${t.workflows} (
+      name text collate "C" primary key,
+      application text collate "C" not null,
+      since timestamptz(3) not null
+    )`
+  ]
+}
+
+export const migrations: ReadonlyArray<Migration> = [foundation, ledger, resilience, answers, company]

@@ -18,6 +18,7 @@ export interface Tables {
   readonly audits: string
   readonly backfills: string
   readonly links: string
+  readonly workflows: string
   /** The sequence that turns are drawn from. */
   readonly turns: string
   readonly migrations: string
@@ -65,6 +66,7 @@ export const tables = (name: string): Effect.Effect<Tables, InvalidInput> => {
     audits: `${schema}.audits`,
     backfills: `${schema}.backfills`,
     links: `${schema}.links`,
+    workflows: `${schema}.workflows`,
     turns: `${schema}.turns`,
     migrations: `${schema}.migrations`,
     channel: `effect_durable_${name}`,

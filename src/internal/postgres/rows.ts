@@ -62,6 +62,7 @@ export const runColumns = selectable({
   backfill: "backfill",
   reason: "reason",
   parent: "parent",
+  trace: "trace",
   createdAt: "created_at",
   startedAt: "started_at",
   finishedAt: "finished_at"
@@ -95,6 +96,7 @@ export const toRun = (row: RunRow): Run => ({
   backfill: row.backfill,
   reason: row.reason,
   parent: row.parent,
+  trace: row.trace,
   createdAt: present(row.createdAt),
   startedAt: millis(row.startedAt),
   finishedAt: millis(row.finishedAt)

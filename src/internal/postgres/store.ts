@@ -7,6 +7,7 @@ import type { Hint, SystemDb } from "../../SystemDb.ts"
 import { defaultMaxValueBytes, seal } from "../seal.ts"
 import * as BackfillMethods from "./backfillMethods.ts"
 import { compiler, type Written } from "./batch.ts"
+import * as BodyMethods from "./bodyMethods.ts"
 import { bootError } from "./boot.ts"
 import { type Database, joins, type Patience, patiently } from "./database.ts"
 import * as Deadline from "./deadline.ts"
@@ -107,6 +108,7 @@ export const make = Effect.fnUntraced(function*(
     ...RunMethods.make(db, writer, waiters, compile),
     ...LeasedMethods.make(db, writer),
     ...WorkerMethods.make(db, session, starts),
+    ...BodyMethods.make(db),
     ...ScheduleMethods.make(db),
     ...FiringMethods.make(db),
     ...LedgerMethods.make(db),

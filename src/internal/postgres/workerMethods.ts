@@ -56,13 +56,20 @@ export const make = (db: Database, session: Session, pulses: Session | undefined
       )
 
   return {
-    registerWorker: Effect.fn("SystemDb.registerWorker")(function*({ application, leaseMillis }) {
+    registerWorker: Effect.fn("SystemDb.registerWorker")(function*({ application, leaseMillis, workflows }) {
       const id = `${application}-${yield* suffix}`
       // The lock first: a worker without it would be suspected.
       const key = yield* patiently(db, "registerWorker", Effect.mapError(session.lock, storeError("registerWorker")))
       // Before it is tried: the answer may be lost, or nobody wait for it any more.
       yield* Effect.addFinalizer(() => retire(id))
-      yield* query(db, "registerWorker", s.register, [yield* now, id, application, key, leaseMillis])
+      yield* query(db, "registerWorker", s.register, [
+        yield* now,
+        id,
+        application,
+        key,
+        leaseMillis,
+        workflows === undefined ? null : texts(workflows)
+      ])
       return id
     }),
 

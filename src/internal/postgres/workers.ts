@@ -14,8 +14,8 @@ export const statements = (t: Tables) => ({
   /** May be written again, when the answer was lost. */
   register: `
     with ${clock}
-    insert into ${t.workers} (id, application, lock_key, lease_until, renewed_at, started_at)
-    select $2, $3, $4::int, now + $5::float8 * interval '1 millisecond', now, now from clock
+    insert into ${t.workers} (id, application, lock_key, lease_until, renewed_at, started_at, workflows)
+    select $2, $3, $4::int, now + $5::float8 * interval '1 millisecond', now, now, $6::text[] from clock
     on conflict (id) do update set renewed_at = excluded.renewed_at, lease_until = excluded.lease_until`,
 
   /** Forgets a worker and hands back what it owns. A run whose row somebody else holds is left for a pulse to find. */

@@ -2,6 +2,7 @@
 import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import type { InvalidInput } from "../../Errors.ts"
+import { notInBody } from "../inBody.ts"
 import * as texts from "../texts.ts"
 
 /**
@@ -39,8 +40,12 @@ export const CurrentOperator = Context.Reference<Operator>("effect-durable/Sched
 /** The library itself, when a policy makes it act. */
 export const policy: Operator = { name: "effect-durable", source: "policy" }
 
-/** Refuses a reason or an operator that the audit could not keep. At the door of every verb, before anything is read. */
+/**
+ * Refuses a reason or an operator that the audit could not keep, and a body that would change schedules again on each replay. At
+ * the door of every verb, before anything is read.
+ */
 export const door = Effect.fnUntraced(function*(reason: string | undefined): Effect.fn.Return<void, InvalidInput> {
+  yield* notInBody("change of a schedule")
   const { name, source } = yield* CurrentOperator
   yield* Effect.fromResult(texts.check("operator.name", name))
   yield* Effect.fromResult(texts.check("operator.source", source ?? ""))

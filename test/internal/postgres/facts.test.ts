@@ -23,7 +23,7 @@ const step = (runId: string, name: string, key = "", occurrence = 1): Fact => ({
   }
 })
 const finish = (runId: string): Fact => ({ _tag: "Finish", lease: lease(runId), status: "Failed", outcome: "1" })
-const suspend = (runId: string): Fact => ({ _tag: "Suspend", lease: lease(runId), wakeAt: 0 })
+const suspend = (runId: string): Fact => ({ _tag: "Suspend", lease: lease(runId), wakeAt: 0, trace: null })
 
 const taken = (...facts: ReadonlyArray<Fact>) => {
   const together = new Together()

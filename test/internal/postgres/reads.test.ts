@@ -5,6 +5,7 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import { SqlClient } from "effect/sql/SqlClient"
 import { statuses } from "../../../src/internal/lifecycle.ts"
+import { statements as bodyStatements } from "../../../src/internal/postgres/bodies.ts"
 import { statements as ledgerStatements } from "../../../src/internal/postgres/ledger.ts"
 import { tables } from "../../../src/internal/postgres/names.ts"
 import { instant, texts } from "../../../src/internal/postgres/parameters.ts"
@@ -57,6 +58,12 @@ layer(database, { excludeTestServices: true, timeout: "1 minute" })("pages read"
       const { claim } = runStatements(yield* tables("effect_durable"))
       const read = yield* pages(claim, [instant(null), texts(["w1", "w2", "none"]), 500, "me", 20])
       assert.isBelow(read, 100)
+    }))
+
+  it.effect("a look for runs that nobody can execute counts a thousand of many, and is a few looks for each workflow", () =>
+    Effect.gen(function*() {
+      const { unattended } = bodyStatements(yield* tables("effect_durable"))
+      assert.isBelow(yield* pages(unattended, [instant(null), 60_000]), 200)
     }))
 
   it.effect("a list whose filter matches nothing is a few looks, whatever the filter is", () =>
