@@ -5,8 +5,7 @@ import * as Memory from "effect-durable/Memory"
 import * as Schedule from "effect-durable/Schedule"
 import * as Effect from "effect/Effect"
 import { HeartbeatFailed } from "../src/internal/engine/heartbeat.ts"
-import { EmbeddedNotStarted } from "../src/internal/pgliteEngine.ts"
-import { DataFolderInUse } from "../src/internal/pgliteFolder.ts"
+import * as PgliteErrors from "../src/internal/pgliteErrors.ts"
 
 interface ErrorClass {
   readonly name: string
@@ -17,8 +16,7 @@ const classes = [
   ...Object.values(Errors),
   Cron.CronParseError,
   HeartbeatFailed,
-  EmbeddedNotStarted,
-  DataFolderInUse
+  ...Object.values(PgliteErrors)
 ] as unknown as ReadonlyArray<ErrorClass>
 
 it("no field of an error hides what every error has: its name, message and stack", () => {
