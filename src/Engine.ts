@@ -11,7 +11,8 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import * as Scope from "effect/Scope"
-import type { StoreError } from "./Errors.ts"
+import { InvalidInput, type StoreError } from "./Errors.ts"
+import { ask } from "./internal/ask.ts"
 import * as Backfills from "./internal/engine/backfills.ts"
 import * as Heartbeat from "./internal/engine/heartbeat.ts"
 import * as Isolation from "./internal/engine/isolation.ts"
@@ -23,13 +24,13 @@ import {
   tellBodies,
   watchUnattended
 } from "./internal/engine/loops.ts"
-import type { Options } from "./internal/engine/options.ts"
+import type { Options, Settings } from "./internal/engine/options.ts"
 import { settings } from "./internal/engine/options.ts"
 import * as Retention from "./internal/engine/retention.ts"
 import * as Scheduler from "./internal/engine/scheduler.ts"
 import type { Signals } from "./internal/engine/worker.ts"
 import * as Worker from "./internal/engine/worker.ts"
-import { Engine } from "./internal/registry.ts"
+import { type Body, Engine } from "./internal/registry.ts"
 import { SystemDb } from "./SystemDb.ts"
 
 export type {
@@ -54,9 +55,26 @@ export {
 
 export { HeartbeatFailed, HeartbeatRequest } from "./internal/engine/heartbeat.ts"
 
+/** Makes sure that the workflow belongs to this application. */
+const own = (db: SystemDb["Service"], { formerly, name }: Settings, { workflow }: Body): Effect.Effect<void> =>
+  Effect.flatMap(
+    Effect.orDie(ask(db.ownWorkflow({ workflow, application: name, formerly }))),
+    (application) =>
+      application === name ? Effect.void : Effect.die(
+        new InvalidInput({
+          field: "workflow",
+          reason:
+            `${workflow} belongs to the application ${application}, which had a body for it first, and this engine is ` +
+            `of ${name}. Choose another name for it; or, if both are to execute it, make it with { shared: true }; or, if ` +
+            `${application} is what ${name} was called before, give its engine { formerly: ["${application}"] }`
+        })
+      )
+  )
+
 const make = Effect.fnUntraced(function*(options: Options) {
   const db = yield* SystemDb
   const given = settings(options, db.exclusive)
+  const { worker: executes = true } = options
   const signal = yield* makeSignal
   const changed = yield* makeSignal
   const doubt = { current: false }
@@ -74,17 +92,20 @@ const make = Effect.fnUntraced(function*(options: Options) {
   const registry = Engine.of({
     application: options.name,
     version: Option.fromUndefinedOr(options.version),
-    register: (body) => worker.register(body),
+    register: (body) =>
+      Effect.andThen(executes && !body.shared ? own(db, given, body) : Effect.void, worker.register(body)),
     reserve: (workflow, runId) => worker.reserve(workflow, runId),
     local: (runId) => worker.local(runId)
   })
-  if (options.worker !== false) {
+  if (executes) {
     yield* Scope.provide(keepRegistered(db, given, worker, signals), registered)
     const isolation = yield* Isolation.make(db, given, worker, signals)
     yield* Effect.forkScoped(claimRuns(db, given, worker, signal, doubt, isolation))
     yield* Effect.forkScoped(followHints(db, worker, signals))
     yield* Effect.forkScoped(tellBodies(db, worker, changed))
-    yield* Layer.build(Layer.provide(Heartbeat.layer, Layer.succeed(Engine, registry)))
+    // Every application has it.
+    const heartbeats = Engine.of({ ...registry, register: (body) => worker.register(body) })
+    yield* Layer.build(Layer.provide(Heartbeat.layer, Layer.succeed(Engine, heartbeats)))
   }
   if (options.scheduler !== false) {
     yield* Scheduler.start(db, given, registry)

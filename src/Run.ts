@@ -9,23 +9,20 @@
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
-import {
-  type IllegalTransition,
-  type InvalidInput,
+import type {
+  IllegalTransition,
+  InvalidInput,
   RunCancelled,
   RunDead,
   RunNotFound,
   RunTimedOut,
-  type StoreError,
-  type Undecodable
+  StoreError,
+  Undecodable
 } from "./Errors.ts"
-import * as Attendance from "./internal/attendance.ts"
-import * as Codec from "./internal/codec.ts"
-import { currentExecution, notInBody } from "./internal/inBody.ts"
-import { isFinished, type RunStatus } from "./internal/lifecycle.ts"
+import * as Endings from "./internal/endings.ts"
+import { notInBody } from "./internal/inBody.ts"
+import type { RunStatus } from "./internal/lifecycle.ts"
 import * as names from "./internal/names.ts"
-import * as Outcome from "./internal/outcome.ts"
-import { Engine } from "./internal/registry.ts"
 import { type Page, type Run, type RunFilter, type StepRecord, SystemDb } from "./SystemDb.ts"
 
 /**
@@ -65,54 +62,6 @@ export interface Handle<A, E> {
   readonly steps: Effect.Effect<ReadonlyArray<StepRecord>, StoreError, SystemDb>
 }
 
-type Ended = Pick<Run, "status" | "outcome" | "attempt">
-
-/** Waits on this process's own worker where the run executes here, and otherwise on the store. */
-const ended = Effect.fnUntraced(function*(id: string): Effect.fn.Return<Ended, RunNotFound | StoreError, SystemDb> {
-  const db = yield* SystemDb
-  if (yield* Effect.withFiber((fiber) => Effect.succeed(db.joined(fiber)))) return yield* endedAlready(id)
-  const registry = yield* Effect.serviceOption(Engine)
-  const local = registry._tag === "Some" ? registry.value.local(id) : undefined
-  const end = local === undefined ? undefined : yield* local.await
-  if (end !== undefined) return end
-  // An engine looks by itself for what nobody can execute.
-  return yield* registry._tag === "Some"
-    ? db.awaitRun(id)
-    : Effect.raceFirst(db.awaitRun(id), Attendance.of(db).watch)
-})
-
-/**
- * In a transaction nothing is waited for: what was started in it begins only after its commit, and whatever else it waited for
- * could need what it holds.
- */
-const endedAlready = Effect.fnUntraced(function*(
-  id: string
-): Effect.fn.Return<Ended, RunNotFound | StoreError, SystemDb> {
-  const run = yield* find(id)
-  if (isFinished(run.status)) return run
-  return yield* Effect.die(
-    new Error(
-      `Run ${id} has not ended and cannot be awaited inside of a transaction: a run that is started in a transaction begins ` +
-        "only after the commit. Await it after the transaction."
-    )
-  )
-})
-
-/** In a body, waiting for another run gives the slot to runs that have something to do, and outlasts an absent store. */
-const waiting = <A, E, R>(wait: Effect.Effect<A, E, R>): Effect.Effect<A, E, R> =>
-  Effect.withFiber((fiber) => {
-    const execution = currentExecution(fiber)
-    return execution === undefined ? wait : execution.slot.during(execution.ask(wait), true)
-  })
-
-const find = (id: string): Effect.Effect<Run, RunNotFound | StoreError, SystemDb> =>
-  SystemDb.use((db) =>
-    Effect.flatMap(
-      db.findRun(id),
-      (run) => run._tag === "Some" ? Effect.succeed(run.value) : Effect.fail(new RunNotFound({ runId: id }))
-    )
-  )
-
 const end = (id: string, reason: string | null) =>
   Effect.andThen(notInBody("Run.cancel", id), SystemDb.use((db) => db.cancel(id, reason)))
 
@@ -127,19 +76,9 @@ export const handle = <A, E>(id: string, schemas: {
   readonly error: Schema.Codec<E, any>
 }): Handle<A, E> => ({
   id,
-  await: Effect.flatMap(waiting(ended(id)), (run): Effect.Effect<A, E | AwaitError> => {
-    if (run.status === "Cancelled") return Effect.fail(new RunCancelled({ runId: id }))
-    if (run.status === "Dead") return Effect.fail(new RunDead({ runId: id, attempts: run.attempt }))
-    return Outcome.replay(Outcome.parse(run.outcome!), {
-      subject: `outcome of run ${id}`,
-      success: Codec.fromSchema(schemas.success),
-      error: Codec.fromSchema(schemas.error),
-      onTimedOut: () => Effect.fail(new RunTimedOut({ runId: id })),
-      onUndecodable: Effect.fail
-    })
-  }),
-  info: find(id),
-  status: Effect.map(find(id), (run) => run.status),
+  await: Effect.flatMap(Endings.of(id), (run) => Endings.replay(id, run, schemas, Effect.fail)),
+  info: Endings.find(id),
+  status: Effect.map(Endings.find(id), (run) => run.status),
   cancel: end(id, null),
   steps: SystemDb.use((db) => db.listSteps(id))
 })

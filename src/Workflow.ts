@@ -21,12 +21,21 @@ import * as Result from "effect/Result"
 import * as Schema from "effect/Schema"
 import type * as Scope from "effect/Scope"
 import * as Tracer from "effect/Tracer"
-import { InvalidInput, type RunConflict, type StoreError, type ValueTooLarge } from "./Errors.ts"
-import { begin } from "./internal/begin.ts"
+import {
+  InvalidInput,
+  type RunCancelled,
+  type RunConflict,
+  type RunDead,
+  type RunTimedOut,
+  type StoreError,
+  type ValueTooLarge
+} from "./Errors.ts"
+import { begin, begun } from "./internal/begin.ts"
 import * as Body from "./internal/body.ts"
 import * as Codec from "./internal/codec.ts"
 import * as Durations from "./internal/durations.ts"
-import { CurrentRun } from "./internal/execution.ts"
+import * as Endings from "./internal/endings.ts"
+import { CurrentRun, CurrentStep } from "./internal/execution.ts"
 import { identifyOwn, type Own } from "./internal/identity.ts"
 import { bounded } from "./internal/ids.ts"
 import { currentExecution } from "./internal/inBody.ts"
@@ -36,7 +45,7 @@ import { Engine } from "./internal/registry.ts"
 import { traceOf, unstacked } from "./internal/tracing.ts"
 import * as uuids from "./internal/uuid.ts"
 import * as Run from "./Run.ts"
-import { type ClaimedRun, type NewRun, type Started, type StepRecord, SystemDb } from "./SystemDb.ts"
+import { type StepRecord, SystemDb } from "./SystemDb.ts"
 
 export {
   /**
@@ -89,6 +98,8 @@ export interface Workflow<out Name extends string, in out P, out A, out E> {
   readonly error: Schema.Codec<E, any>
   /** The default time-out of its runs; an infinite one is none. A negative one is refused by `start` and by the layer. */
   readonly timeout: Duration.Duration | undefined
+  /** Whether its runs are for any application that has a body for it, and not for one alone. */
+  readonly shared: boolean
 
   /**
    * Starts a run, durable when this returns, and does not wait for it. Inside `sql.withTransaction` of the store's own client
@@ -103,7 +114,10 @@ export interface Workflow<out Name extends string, in out P, out A, out E> {
   /** The handle of a run by its id; whether there is such a run is not looked up. */
   readonly handle: (runId: string) => Run.Handle<A, E>
 
-  /** The body, as a layer: runs of this workflow execute in processes that have it and an engine. */
+  /**
+   * The body, as a layer: runs of this workflow execute in processes that have it and an engine. Dies with `InvalidInput` where the
+   * workflow belongs to another application, and where the process has a body for it already.
+   */
   // A method, so that a workflow is also one that gives and fails with more; a body is written for the workflow at hand.
   toLayer<R>(
     body: (payload: P) => Effect.Effect<A, E, R>
@@ -153,36 +167,6 @@ const newRunId = (workflow: string): Effect.Effect<string> =>
     return parent.besides(fiber, Effect.succeed(bounded(`${parent.run.id}/${workflow}/${occurrence}`)))
   })
 
-/** The run as its insert left it, when this worker owns it. */
-const claimed = (run: Omit<NewRun, "owner">, { deadline, epoch, owner }: Started): Effect.Effect<ClaimedRun> =>
-  Effect.map(Clock.currentTimeMillis, (now) => ({
-    run: {
-      ...run,
-      status: "Running",
-      outcome: null,
-      owner,
-      epoch,
-      attempt: 1,
-      deaths: 0,
-      isolated: false,
-      handbacks: 0,
-      wakeAt: null,
-      deadline,
-      schedule: null,
-      tick: null,
-      origin: null,
-      overlap: null,
-      startBy: null,
-      backfill: null,
-      reason: null,
-      trace: run.trace ?? null,
-      createdAt: now,
-      startedAt: now,
-      finishedAt: null
-    },
-    steps: []
-  }))
-
 const start = Effect.fnUntraced(function*(
   workflow: Any,
   payload: unknown,
@@ -217,19 +201,23 @@ const start = Effect.fnUntraced(function*(
     trace,
     fresh: options.runId === undefined && body === undefined
   }
-  const begun = begin({
+  const beginning = begin({
     workflow: workflow.name,
     runId: id,
     later: delayMillis !== null,
     start: (owner) => db.start({ ...run, owner }),
-    claimed: (started) => claimed(run, started)
+    claimed: (started) => begun(run, started)
   })
-  yield* body === undefined ? begun : body.ask(begun)
+  yield* body === undefined ? beginning : body.ask(beginning)
   return workflow.handle(id)
 })
 
 /**
  * Defines a workflow. Pure: nothing is registered and nothing runs.
+ *
+ * A workflow belongs to the application whose engine had a body for it first: the layer of another one's body dies and says so,
+ * so that applications that share a store by chance or on purpose do not execute each other's runs. With `shared: true` any of
+ * them may execute it.
  *
  * Shape:   `payload` is a schema or the fields of a struct; without one the payload is void, as is `success`; without
  *          `error` the workflow has no typed failures
@@ -258,6 +246,7 @@ export const make = <
   readonly success?: A
   readonly error?: E
   readonly timeout?: Duration.Input | undefined
+  readonly shared?: boolean | undefined
 } = {}): Workflow<
   Name,
   P extends Schema.Codec<infer T, any> ? T : P extends Schema.Struct.Fields ? Schema.Struct<P>["Type"] : never,
@@ -277,6 +266,7 @@ export const make = <
     success,
     error,
     timeout: timeout === undefined ? undefined : Duration.fromInputUnsafe(timeout),
+    shared: options.shared ?? false,
     start: (payload?: any, options?: StartOptions) => start(self, payload, timeout, options ?? {}),
     execute: (payload?: any, options?: StartOptions) =>
       Effect.flatMap(start(self, payload, timeout, options ?? {}), (handle) => handle.await),
@@ -307,10 +297,92 @@ const toLayer = <R>(
     yield* registry.register({
       workflow: workflow.name,
       timeoutMillis,
+      shared: workflow.shared,
       tracer: yield* Tracer.Tracer,
       execute: (execution) => Effect.provideContext(Body.execute(execution, codecs, body), context)
     })
   }))
+
+// ── children ───────────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * A run that a body started, typed by its workflow.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Child<A, E> {
+  readonly id: string
+  /** Waits for the run to end, and ends as it did. */
+  readonly await: Effect.Effect<A, E | ChildError, CurrentRun>
+}
+
+/**
+ * The ways a child can end without its own success or failure.
+ *
+ * @category errors
+ * @since 0.1.0
+ */
+export type ChildError = RunCancelled | RunTimedOut | RunDead
+
+/**
+ * Starts a run from a body, as `start` does, with what a body can handle left in the types: nothing. A payload that cannot be
+ * stored, a negative delay or an id of another workflow's run are defects; an absent store is waited for.
+ *
+ * Shape:   the id is derived from the parent's unless one is given, as concurrent branches need it
+ * Cost:    one durable write
+ *
+ * @example
+ * ```ts
+ * import * as Workflow from "effect-durable/Workflow"
+ * import * as Effect from "effect/Effect"
+ * import * as Schema from "effect/Schema"
+ *
+ * const Ship = Workflow.make("ship", { payload: Schema.String })
+ * const Order = Workflow.make("order", { payload: Schema.String })
+ *
+ * export const OrderLive = Order.toLayer(Effect.fnUntraced(function*(id) {
+ *   const shipping = yield* Workflow.startChild(Ship, id)
+ *   yield* Workflow.sleep("1 hour")
+ *   yield* Effect.catchTag(shipping.await, "RunCancelled", () => Effect.logInfo(`${id} is not shipped`)).pipe(Effect.orDie)
+ * }))
+ * ```
+ *
+ * @category body
+ * @since 0.1.0
+ */
+export const startChild = <P, A, E>(
+  workflow: Workflow<string, P, A, E>,
+  ...args: StartArgs<P>
+): Effect.Effect<Child<A, E>, never, CurrentRun> =>
+  CurrentRun.use((execution) =>
+    Effect.withFiber((fiber) => {
+      const step = fiber.getRef(CurrentStep)
+      if (step !== undefined) {
+        const reason = `it is used inside step ${step.name}; only the body has children`
+        throw execution.refuse(`start ${workflow.name}`, reason)
+      }
+      const provided = Effect.provideService(SystemDb, execution.db)
+      return Effect.map(provided(Effect.orDie(workflow.start(...args))), ({ id }) => ({
+        id,
+        await: Effect.flatMap(
+          provided(Effect.orDie(Endings.of(id))),
+          (run) => Endings.replay(id, run, workflow, Effect.die)
+        )
+      }))
+    })
+  )
+
+/**
+ * Starts a run from a body and waits for its end. See {@link startChild}.
+ *
+ * @category body
+ * @since 0.1.0
+ */
+export const executeChild = <P, A, E>(
+  workflow: Workflow<string, P, A, E>,
+  ...args: StartArgs<P>
+): Effect.Effect<A, E | ChildError, CurrentRun> => Effect.flatMap(startChild(workflow, ...args), (child) => child.await)
 
 // ── what a body may call ───────────────────────────────────────────────────────────────────────────────────────────────
 

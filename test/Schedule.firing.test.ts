@@ -31,7 +31,7 @@ const recorder = Effect.sync(() => {
   return { beats, body, ticks: () => beats.map(({ tick }) => tick) }
 })
 
-const engine = (name = "app") => Engine.layer({ name })
+const engine = () => Engine.layer({ name: "app" })
 
 const every = (from: number, to: number, step: number): ReadonlyArray<number> =>
   Array.from({ length: Math.floor((to - from) / step) + 1 }, (_, index) => from + index * step)
@@ -95,8 +95,8 @@ it.effect("two engines on one store fire each tick once", () =>
       const { body, ticks } = yield* recorder
       yield* Schedule.create(Schedule.make("beat", { workflow: Beat, cron: "*/5 * * * * *" }))
       yield* TestClock.adjust("1 minute").pipe(
-        Effect.provide(Layer.provideMerge(body, engine("one"))),
-        Effect.provide(Layer.fresh(Layer.provideMerge(body, engine("two"))))
+        Effect.provide(Layer.provideMerge(body, engine())),
+        Effect.provide(Layer.fresh(Layer.provideMerge(body, engine())))
       )
       assert.deepStrictEqual(ticks(), every(day + 5 * second, day + minute, 5 * second))
     })

@@ -23,9 +23,10 @@ class NoData extends Schema.TaggedError<NoData>("test/NoData")("NoData", { kind:
 const Report = Workflow.make("report", {
   payload: Schedule.Tick({ kind: Schema.String, since: Schema.DateTimeUtc }),
   success: Schema.DateTimeUtc,
-  error: NoData
+  error: NoData,
+  shared: true
 })
-const Other = Workflow.make("other", { payload: Schedule.Tick() })
+const Other = Workflow.make("other", { payload: Schedule.Tick(), shared: true })
 
 const since = DateTime.makeUnsafe(day - 24 * hour)
 const context = { kind: "sales", since }

@@ -1,8 +1,10 @@
 import { assert, describe, it } from "@effect/vitest"
+import * as Cause from "effect/Cause"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import * as Layer from "effect/Layer"
 import * as Schema from "effect/Schema"
+import * as Run from "../src/Run.ts"
 import * as Step from "../src/Step.ts"
 import * as Workflow from "../src/Workflow.ts"
 import { away, cluster, elapse, freeSlots, inTime, single, whileTimePasses } from "./support/engine.ts"
@@ -59,6 +61,48 @@ describe("a run started by a body", () => {
         { id: "p/child/1", parent: "p", status: "Succeeded" },
         { id: "p/child/2", parent: "p", status: "Succeeded" }
       ])
+    }))
+
+  it.effect("leaves a body nothing to handle but how the child ended, whatever store the body has at hand", () =>
+    Effect.gen(function*() {
+      const Loud = Workflow.make("loud", { success: Schema.Unknown, error: Schema.String })
+      const { db, run } = yield* single(Layer.mergeAll(
+        Child.toLayer((n) => n > 0 ? Effect.succeed(n * 2) : Effect.fail("too little")),
+        Loud.toLayer(Effect.fnUntraced(function*() {
+          const doubled = yield* Effect.orDie(Workflow.executeChild(Child, 1))
+          const started = yield* Workflow.startChild(Child, 2, { runId: "own" })
+          yield* Workflow.sleep("1 hour")
+          const cancelled = yield* Workflow.startChild(Child, 3, { delay: "1 day" })
+          yield* Step.run("cancel", Effect.orDie(Run.cancel(cancelled.id)), {})
+          const ended = yield* Effect.orDie(Effect.flip(cancelled.await))
+          return [doubled, started.id, yield* Effect.orDie(started.await), (ended as { readonly _tag: string })._tag]
+        }))
+      ))
+      const end = yield* inTime(run(Loud.execute(undefined, { runId: "p" })), "1 minute")
+      assert.deepStrictEqual(end, [2, "own", 4, "RunCancelled"])
+      assert.deepStrictEqual((yield* children(db)).map(({ id, parent }) => [id, parent]), [
+        ["own", "p"],
+        ["p/child/1", "p"],
+        ["p/child/2", "p"]
+      ])
+    }))
+
+  it.effect("fails its parent with its own failure; and cannot be one of a step", () =>
+    Effect.gen(function*() {
+      const Loud = Workflow.make("loud", { payload: Schema.Boolean, error: Schema.Unknown })
+      const { run } = yield* single(Layer.mergeAll(
+        Child.toLayer(() => Effect.fail("too little")),
+        Loud.toLayer((inStep) =>
+          Effect.asVoid(
+            inStep
+              ? Step.run("start", Effect.asVoid(Workflow.startChild(Child, 1)))
+              : Workflow.executeChild(Child, 1)
+          )
+        )
+      ))
+      assert.deepStrictEqual(yield* Effect.flip(inTime(run(Loud.execute(false)))), "too little")
+      const refused = yield* whileTimePasses(run(Loud.execute(true)))
+      assert.include(Exit.isFailure(refused) ? Cause.pretty(refused.cause) : "", "only the body has children")
     }))
 
   it.effect("in a step has a new id each time and the same parent, and in concurrent branches an id that is given", () =>

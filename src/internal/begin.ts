@@ -1,8 +1,9 @@
 /** Starting runs that this process executes itself when it has a free slot for them. */
 import * as Cause from "effect/Cause"
+import * as Clock from "effect/Clock"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
-import type { ClaimedRun, Started } from "../SystemDb.ts"
+import type { ClaimedRun, NewRun, Started } from "../SystemDb.ts"
 import { Engine } from "./registry.ts"
 
 interface Beginning<A, E> {
@@ -15,6 +16,36 @@ interface Beginning<A, E> {
   /** The run that was created here, from the answer. */
   readonly claimed: (started: A) => Effect.Effect<ClaimedRun>
 }
+
+/** The run as its insert left it, when this worker owns it. */
+export const begun = (run: Omit<NewRun, "owner">, { deadline, epoch, owner }: Started): Effect.Effect<ClaimedRun> =>
+  Effect.map(Clock.currentTimeMillis, (now) => ({
+    run: {
+      ...run,
+      status: "Running",
+      outcome: null,
+      owner,
+      epoch,
+      attempt: 1,
+      deaths: 0,
+      isolated: false,
+      handbacks: 0,
+      wakeAt: null,
+      deadline,
+      schedule: null,
+      tick: null,
+      origin: null,
+      overlap: null,
+      startBy: null,
+      backfill: null,
+      reason: null,
+      trace: run.trace ?? null,
+      createdAt: now,
+      startedAt: now,
+      finishedAt: null
+    },
+    steps: []
+  }))
 
 /**
  * Starts the run, and executes it here at once when this process has a free slot for it. Interruptible only while the store is

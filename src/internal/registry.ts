@@ -23,6 +23,8 @@ export interface Body {
   readonly workflow: string
   /** The time-out of runs that were started without saying one, as schedules start theirs. */
   readonly timeoutMillis: number | null
+  /** Whether other applications may have a body for it as well. */
+  readonly shared: boolean
   /** With what the spans of its runs are made. */
   readonly tracer: Tracer.Tracer
   readonly execute: (execution: Execution) => Effect.Effect<End>
@@ -52,7 +54,7 @@ export class Engine extends Context.Service<Engine, {
   readonly application: string
   /** The application's version, when it says one. */
   readonly version: Option.Option<string>
-  /** Makes the worker claim runs of this workflow until the scope closes; then drains them. */
+  /** Dies where the workflow belongs to another application. Makes the worker claim runs of this workflow until the scope closes; then drains them. */
   readonly register: (body: Body) => Effect.Effect<void, never, Scope.Scope>
   /** Takes a slot for a run of this workflow, if this worker executes it and has one free. */
   readonly reserve: (workflow: string, runId: string) => Reservation | undefined

@@ -78,6 +78,12 @@ export const names = all.map(({ name }) => name)
 const ofText: Workflow.Workflow<any, string, any, any> = Text
 export const textName = ofText.name
 
+// In a body nothing is left to handle but how a child ended.
+const child = Workflow.executeChild(Rich, payload)
+is<typeof child, Effect.Effect<bigint, Refused | Workflow.ChildError, Workflow.CurrentRun>>(true)
+const startedChild = Workflow.startChild(Nothing)
+is<typeof startedChild, Effect.Effect<Workflow.Child<void, never>, never, Workflow.CurrentRun>>(true)
+
 // ── what is refused ─────────────────────────────────────────────────────────────────────────────────────────────────
 
 // @ts-expect-error a payload is required
@@ -100,6 +106,11 @@ Rich.toLayer(() => Effect.as(Effect.fail("other" as const), 1n))
 Text.toLayer((payload: number) => Effect.succeed(String(payload)))
 // @ts-expect-error success is no schema
 Workflow.make("w", { success: String })
+
+// @ts-expect-error a child of no body
+Effect.runFork(Effect.ignore(Workflow.executeChild(Rich, payload)))
+// @ts-expect-error a child's payload is of the right shape
+Workflow.startChild(Rich, "today")
 
 // Outside of a body, what only a body may call requires a run that nobody can provide.
 const step = Step.run("s", Effect.void)

@@ -5,8 +5,13 @@ import { InvalidInput } from "../../Errors.ts"
 import * as texts from "../texts.ts"
 
 export interface Options {
-  /** The application's name. Schedules declared in code belong to it; workers' ids begin with it. */
+  /**
+   * The application's name, the same in all of its processes. Schedules declared in code belong to it, and workflows that it had a
+   * body for first; workers' ids begin with it.
+   */
   readonly name: string
+  /** Names that the application had before: what workflows belonged to these belong to it. Default none. */
+  readonly formerly?: ReadonlyArray<string> | undefined
   /**
    * The application's version, such as `"1.4.2"`: schedules that a newer version declared are not undone by an older one that
    * starts late. Default none.
@@ -60,6 +65,7 @@ export interface Retention {
 
 export interface Settings {
   readonly name: string
+  readonly formerly: ReadonlyArray<string>
   readonly concurrency: number
   readonly leaseMillis: number
   readonly pulseMillis: number
@@ -133,6 +139,7 @@ export const settings = (options: Options, exclusive: boolean): Settings => {
   if (options.version !== undefined) text("version", options.version)
   return {
     name: text("name", options.name),
+    formerly: (options.formerly ?? []).map((name) => text("formerly", name)),
     concurrency: count("concurrency", options.concurrency, 1000),
     leaseMillis,
     pulseMillis: millis("pulseInterval", options.pulseInterval, Math.min(1_000, leaseMillis / 4) * rare),
