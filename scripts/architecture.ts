@@ -35,7 +35,7 @@ const floors: ReadonlyArray<Floor> = [
       ["src/internal/timing/**"],
       ["src/Timing.ts"],
       ["src/internal/{outcome,supervise}.ts"],
-      ["src/internal/{kept,storeOptions}.ts"]
+      ["src/internal/{kept,pages,storeOptions}.ts"]
     ]
   },
   {

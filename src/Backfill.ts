@@ -21,6 +21,7 @@ import * as Stream from "effect/Stream"
 import { BackfillEnded, BackfillNotFound, InvalidInput, type StoreError } from "./Errors.ts"
 import { ask } from "./internal/ask.ts"
 import type { BackfillStatus } from "./internal/lifecycle.ts"
+import * as Pages from "./internal/pages.ts"
 import { door } from "./internal/schedule/actor.ts"
 import { planned } from "./internal/schedule/backfilling.ts"
 import * as Counting from "./internal/schedule/backfillPlan.ts"
@@ -284,12 +285,14 @@ export const get: (id: string) => Effect.Effect<Option.Option<Info>, StoreError,
   }
 )
 
+const cursorOf = ({ createdAt, id }: Backfill) => ({ createdAt, id })
+
 /**
- * Lists backfills, of one schedule or of all, a page at a time: pass the last one of a page as `after` to get the next. Those of
- * a deleted schedule stay under its name.
+ * Lists all backfills, of one schedule or of all; or a page of them, where `limit` says how many: pass its last one as `after` to
+ * get the next. Those of a deleted schedule stay under its name.
  *
  * Order:   newest first, ties by id descending
- * Cost:    1 round trip
+ * Cost:    1 round trip for each 500
  *
  * @category operations
  * @since 0.1.0
@@ -298,9 +301,10 @@ export const list: (
   schedule?: Ref,
   page?: { readonly limit?: number | undefined; readonly after?: Pick<Info, "createdAt" | "id"> | undefined }
 ) => Effect.Effect<ReadonlyArray<Info>, StoreError, SystemDb> = Effect.fn("Backfill.list")(
-  function*(schedule, { after, limit = 100 } = {}) {
+  function*(schedule, { after, limit } = {}) {
     const db = yield* SystemDb
-    const rows = yield* db.listBackfills(schedule === undefined ? null : nameOf(schedule), {
+    const name = schedule === undefined ? null : nameOf(schedule)
+    const rows = yield* Pages.list((page) => db.listBackfills(name, page), cursorOf, {
       limit,
       after: after === undefined ? null : { createdAt: DateTime.toEpochMillis(after.createdAt), id: after.id }
     })

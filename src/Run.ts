@@ -9,6 +9,7 @@
 import * as Effect from "effect/Effect"
 import type * as Option from "effect/Option"
 import type * as Schema from "effect/Schema"
+import type * as Stream from "effect/Stream"
 import type {
   IllegalTransition,
   InvalidInput,
@@ -23,6 +24,7 @@ import * as Endings from "./internal/endings.ts"
 import { notInBody } from "./internal/inBody.ts"
 import type { RunStatus } from "./internal/lifecycle.ts"
 import * as names from "./internal/names.ts"
+import * as Pages from "./internal/pages.ts"
 import { type Page, type Run, type RunFilter, type StepRecord, SystemDb } from "./SystemDb.ts"
 
 /**
@@ -108,8 +110,14 @@ export const cancel = (
 export const get = (id: string): Effect.Effect<Option.Option<Run>, StoreError, SystemDb> =>
   SystemDb.use((db) => db.findRun(id))
 
+const cursorOf = ({ createdAt, id }: Run) => ({ createdAt, id })
+
 /**
- * Lists runs, newest first, a page at a time: pass the last row of a page as `after` to get the next one.
+ * Lists all runs of the filter; or a page of them, where `limit` says how many: pass its last row as `after` to get the next one.
+ * Of many, {@link stream} keeps no more than a page in memory.
+ *
+ * Order:   newest first, ties by id descending
+ * Cost:    1 round trip for each 500
  *
  * @category operations
  * @since 0.1.0
@@ -118,4 +126,19 @@ export const list = (
   filter: RunFilter = {},
   page: Partial<Page<Pick<Run, "createdAt" | "id">>> = {}
 ): Effect.Effect<ReadonlyArray<Run>, StoreError, SystemDb> =>
-  SystemDb.use((db) => db.listRuns(filter, { limit: page.limit ?? 100, after: page.after ?? null }))
+  SystemDb.use((db) => Pages.list((page) => db.listRuns(filter, page), cursorOf, page))
+
+/**
+ * Every run of the filter, read a page at a time as the stream is pulled.
+ *
+ * Order:   newest first, ties by id descending
+ *
+ * @category operations
+ * @since 0.1.0
+ */
+export const stream = (filter: RunFilter = {}): Stream.Stream<Run, StoreError, SystemDb> =>
+  Pages.stream(
+    (page) => SystemDb.use((db) => db.listRuns(filter, page)),
+    cursorOf,
+    null as ReturnType<typeof cursorOf> | null
+  )

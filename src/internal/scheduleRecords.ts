@@ -95,6 +95,8 @@ export interface ScheduleRow extends ScheduleContent {
  */
 export interface ScheduleFilter {
   readonly status?: ScheduleStatus | undefined
+  /** Whether it has neither a next tick nor a reason to be looked at. */
+  readonly ended?: boolean | undefined
   readonly workflow?: ReadonlyArray<string> | undefined
   readonly namePrefix?: ReadonlyArray<string> | undefined
   readonly owner?: ReadonlyArray<string> | undefined

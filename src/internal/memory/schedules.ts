@@ -14,12 +14,16 @@ const labelsOf = (text: string): Readonly<Record<string, unknown>> => JSON.parse
 
 const matches = (filter: ScheduleFilter) => (schedule: Schedule): boolean =>
   (filter.status === undefined || schedule.status === filter.status) &&
+  (filter.ended === undefined || filter.ended === hasEnded(schedule)) &&
   (filter.workflow?.includes(schedule.workflow) ?? true) &&
   (filter.namePrefix?.some((prefix) => schedule.name.startsWith(prefix)) ?? true) &&
   (filter.owner === undefined || (schedule.owner !== null && filter.owner.includes(schedule.owner))) &&
   (filter.externalId === undefined ||
     (schedule.externalId !== null && filter.externalId.includes(schedule.externalId))) &&
   (filter.labels === undefined || hasAll(labelsOf(schedule.labels), filter.labels))
+
+const hasEnded = ({ nextAt, waitingSince, wakeAt }: Schedule): boolean =>
+  nextAt === null && wakeAt === null && waitingSince === null
 
 const hasAll = (labels: Readonly<Record<string, unknown>>, wanted: Readonly<Record<string, string>>): boolean =>
   Object.entries(wanted).every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value)

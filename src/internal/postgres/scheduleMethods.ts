@@ -40,7 +40,8 @@ export const make = (db: Database): ScheduleMethods => {
         any(filter.externalId),
         any(filter.labels === undefined ? undefined : Object.entries(filter.labels).map(labelText)),
         after,
-        limit
+        limit,
+        filter.ended ?? null
       ])
       return rows.map(toSchedule)
     }),

@@ -81,6 +81,7 @@ export const statements = (t: Tables) => {
           select from unnest($6) as l(label)
           where strpos(s.labels, '{' || l.label) = 0 and strpos(s.labels, ',' || l.label) = 0))
         and ($7::text is null or s.name > $7)
+        and ($9::boolean is null or $9 = (s.next_at is null and s.wake_at is null and s.waiting_since is null))
       order by s.name limit $8::int`,
 
     findControl: `select key, value, turn::float8 as turn from ${t.controls} where key = $1`,

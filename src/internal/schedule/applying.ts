@@ -15,7 +15,7 @@ import * as names from "../names.ts"
 import * as texts from "../texts.ts"
 import * as uuids from "../uuid.ts"
 import { door } from "./actor.ts"
-import { audits, definitionOf, entriesOf, stand, type Store, type Verdict } from "./change.ts"
+import { audits, counted, definitionOf, entriesOf, stand, type Store, type Verdict } from "./change.ts"
 import { type Declared, fresh, toDefinition } from "./definition.ts"
 import { differences, type FieldChange, replace } from "./editing.ts"
 
@@ -143,8 +143,10 @@ const planOf = Effect.fnUntraced(function*(
       applied.unchanged.push(name)
       continue
     }
-    schedules.push({ name, turn: row.turn, content: verdict.content })
-    entries.push(...entriesOf(name, [...standing.noticed?.entries ?? [], ...verdict.entries ?? []]))
+    const answered = [...standing.noticed?.entries ?? [], ...verdict.entries ?? []]
+    const content = verdict.content === null ? null : counted(verdict.content, answered)
+    schedules.push({ name, turn: row.turn, content })
+    entries.push(...entriesOf(name, answered))
     if (standing.noticed !== undefined) noticed.push(standing.noticed.audit)
     said.push({ name, ...verdict })
     changed.push({ name, fields: differences(row, kept) })

@@ -53,6 +53,18 @@ export const audits = Effect.fnUntraced(function*(
 export const entriesOf = (schedule: string, entries: ReadonlyArray<LedgerEntry> = []): ReadonlyArray<NewEntry> =>
   entries.map((entry) => ({ schedule, ...entry }))
 
+/** The content, which counts what the entries that go with it say. */
+export const counted = (content: ScheduleContent, entries: ReadonlyArray<LedgerEntry>): ScheduleContent =>
+  entries.length === 0
+    ? content
+    : Result.match(State.decode(content.state), {
+      onFailure: () => content,
+      onSuccess: (state) => ({
+        ...content,
+        state: State.encode({ ...state, dropped: State.tallied(state.dropped, entries) })
+      })
+    })
+
 /** Writes one schedule's verdict, if it still stands at the row's turn. */
 const write = Effect.fnUntraced(function*(
   db: Store,
@@ -63,11 +75,12 @@ const write = Effect.fnUntraced(function*(
   noticed: Standing["noticed"],
   reason: string | null
 ): Effect.fn.Return<boolean, ValueTooLarge | StoreError> {
+  const entries = [...noticed?.entries ?? [], ...verdict?.entries ?? []]
   return yield* db.changeSchedules({
     id: yield* uuids.v7,
-    schedules: [{ name, turn, content }],
+    schedules: [{ name, turn, content: content === null ? null : counted(content, entries) }],
     controls: [],
-    entries: entriesOf(name, [...noticed?.entries ?? [], ...verdict?.entries ?? []]),
+    entries: entriesOf(name, entries),
     audits: [
       ...noticed === undefined ? [] : [noticed.audit],
       ...verdict === undefined ? [] : yield* audits([{ name, ...verdict }], reason)

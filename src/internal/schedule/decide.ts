@@ -14,7 +14,7 @@ import type { Happened } from "./events.ts"
 import { Ledger, type LedgerEntry } from "./ledger.ts"
 import { type Plan, plan } from "./plan.ts"
 import type { Policies } from "./policies.ts"
-import { passing, type State, type Stretch } from "./state.ts"
+import { passing, type State, type Stretch, tallied } from "./state.ts"
 import { frozenAt, latenessOf } from "./stretch.ts"
 import { iso, runIdOf } from "./ticks.ts"
 
@@ -359,7 +359,7 @@ export const decide = (subject: Subject, now: number, limit: Limits = limits): D
         nextAt: cursor,
         wakeAt: stands.resumeAt,
         waitingSince: null,
-        state: { ...state, failures, ahead }
+        state: { ...state, failures, ahead, dropped: tallied(state.dropped, ledger.entries(timetable.text)) }
       }
     }
   }
@@ -384,6 +384,7 @@ export const decide = (subject: Subject, now: number, limit: Limits = limits): D
       state: {
         ...state,
         ...remembered,
+        dropped: tallied(state.dropped, entries),
         failures,
         stretch,
         resumed: nextAt === null || (state.resumed !== null && nextAt > state.resumed.at) ? null : state.resumed

@@ -186,6 +186,8 @@ const sentence = (decision: Decision, acts: ReadonlyArray<Audit>, until: number)
 
 /** How the schedule stands, a pause that has run its time being over, and what is known of who stopped it. */
 interface Seen extends Outlook {
+  /** Whether it is known that no live worker has a body for its workflow. */
+  readonly unattended: boolean
   readonly frozen: ReturnType<typeof Freeze.on>
   readonly acts: ReadonlyArray<Audit>
 }
@@ -197,8 +199,9 @@ const see = Effect.fnUntraced(function*(
   db: Store,
   row: ScheduleRow
 ): Effect.fn.Return<Seen, Undecodable | StoreError> {
-  const [now, control, own, all] = yield* Effect.all([
+  const [now, bodies, control, own, all] = yield* Effect.all([
     db.now,
+    db.listBodies,
     db.findControl(Freeze.key),
     db.listAudits(row.name, { limit: maxActs, after: null }),
     db.listAudits(null, { limit: maxActs, after: null })
@@ -210,6 +213,7 @@ const see = Effect.fnUntraced(function*(
     row: { ...row, ...content },
     freezes: Freeze.read(freeze).freezes,
     now,
+    unattended: bodies !== null && !bodies.includes(row.workflow),
     frozen: Freeze.on(freeze),
     acts: [...own, ...all]
   }
@@ -311,6 +315,9 @@ const undecided = (seen: Seen, instant: number): string => {
     : `It is due since ${inWords(now - startsAt)} and starts as soon as an engine looks at it.`
 }
 
+const nobody = ({ workflow }: ScheduleRow): string =>
+  `No process that lives has a body for workflow ${workflow}, so that its runs wait until one has.`
+
 export const explain = Effect.fnUntraced(function*(
   db: Store,
   name: string,
@@ -326,6 +333,9 @@ export const explain = Effect.fnUntraced(function*(
     return timing._tag === "Success" && timing.success.next(instant - 1) === instant
   })
   const isTick = seen.plan.next(instant - 1) === instant
+  const concerns = seen.unattended &&
+    (found.runs.some(({ status }) => status === "Enqueued" || status === "Suspended") ||
+      (found.runs.length === 0 && entries.length === 0 && instant > seen.now))
   const said = [
     ...found.runs.map((run) => started(run, seen.now)),
     ...entries.map((entry) => sentence(ofEntry(entry).decision, seen.acts, entry.recordedAt))
@@ -334,7 +344,7 @@ export const explain = Effect.fnUntraced(function*(
     instant: DateTime.makeUnsafe(instant),
     isTick,
     recorded: [...found.runs.map(ofRun), ...entries.map(ofEntry)],
-    text: said.length === 0 ? undecided(seen, instant) : said.join(" ")
+    text: [...said.length === 0 ? [undecided(seen, instant)] : said, ...concerns ? [nobody(seen.row)] : []].join(" ")
   }
 })
 

@@ -6,7 +6,9 @@ import { Undecodable } from "../../Errors.ts"
 import type { ScheduleFilter, ScheduleRow } from "../../SystemDb.ts"
 import * as Timing from "../../Timing.ts"
 import type { RunStatus, ScheduleStatus } from "../lifecycle.ts"
+import { runsLeft } from "./decide.ts"
 import { decodeContext, type Target } from "./definition.ts"
+import { endOf } from "./forecast.ts"
 import * as Stored from "./policies.ts"
 import * as State from "./state.ts"
 
@@ -27,7 +29,10 @@ export type Policies = Stored.Policies
 export interface Info<out C = unknown> {
   readonly name: string
   readonly workflow: string
-  readonly status: ScheduleStatus
+  /** `Ended`: it is Active, and no tick is to come. An edit can bring it back. */
+  readonly status: Status
+  /** Why no tick is to come, in words; none while one is. */
+  readonly ended: Option.Option<string>
   /** When it ticks, as a person writes it: cron expressions, or words such as `every 90 minutes`. */
   readonly expression: string
   /** `UTC` where the timing has no zone. */
@@ -58,6 +63,12 @@ export interface Info<out C = unknown> {
   readonly buffered: ReadonlyArray<DateTime.Utc>
   /** How many of the ticks to come an operator has skipped, and which instants. */
   readonly skipping: { readonly next: number; readonly instants: ReadonlyArray<DateTime.Utc> }
+  /** How many runs its ticks have started since it was created. */
+  readonly started: number
+  /** How many runs its ticks may start still; none without `maxRuns`. An edit of `maxRuns` raises it. */
+  readonly runsLeft: Option.Option<number>
+  /** How many of its ticks became no run since it was created, by what became of them. */
+  readonly dropped: Dropped
   /** How many of its runs failed in a row; counted where a policy asks for it. */
   readonly failures: number
   /** Raised by every change of the definition or the status. */
@@ -65,6 +76,22 @@ export interface Info<out C = unknown> {
   readonly createdAt: DateTime.Utc
   readonly updatedAt: DateTime.Utc
 }
+
+/**
+ * How a schedule stands.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Status = ScheduleStatus | "Ended"
+
+/**
+ * Ticks that became no run: those in a pause are not counted.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export type Dropped = State.Dropped
 
 const undecodable = (what: string, name: string) => (reason: string) =>
   new Undecodable({ subject: `${what} of schedule ${name}`, reason })
@@ -80,22 +107,26 @@ export const fromRow = (row: ScheduleRow, workflow: Target | undefined): Info<an
   const timing = Result.mapError(Timing.fromText(row.timing), undecodable("timing", row.name))
   const timetable = Result.getOrUndefined(timing)
   const state = Result.getOrElse(State.decode(row.state), () => State.initial)
+  const policies = Result.mapError(Stored.decode(row.policies), undecodable("policies", row.name))
+  const known = Result.getOrUndefined(policies)
+  const ended = known === undefined || row.status !== "Active" ? undefined : endOf({ policies: known, row, state })
   return {
     name: row.name,
     workflow: row.workflow,
-    status: row.status,
+    status: ended === undefined ? row.status : "Ended",
+    ended: Option.fromUndefinedOr(ended),
     expression: timetable?.expression ?? row.timing,
     timeZone: timetable?.timeZone ?? "UTC",
     timing,
     context: decodeContext(row, workflow),
     contextJson: row.context,
     contextJsonSchema: Option.fromUndefinedOr(json(row.jsonSchema)),
-    policies: Result.mapError(Stored.decode(row.policies), undecodable("policies", row.name)),
+    policies,
     labels: (json(row.labels) ?? {}) as Info["labels"],
     externalId: Option.fromNullOr(row.externalId),
     note: Option.fromNullOr(row.note),
     owner: Option.fromNullOr(row.owner),
-    nextTick: row.status === "Active" ? instant(row.nextAt) : Option.none(),
+    nextTick: row.status === "Active" && ended === undefined ? instant(row.nextAt) : Option.none(),
     lastTick: instant(row.lastTick),
     lastRunId: Option.fromNullOr(row.lastRunId),
     lastRunStatus: Option.fromNullOr(row.lastRunStatus),
@@ -104,6 +135,9 @@ export const fromRow = (row: ScheduleRow, workflow: Target | undefined): Info<an
     pausedUntil: instant(row.resumeAt),
     buffered: state.buffered.map(({ tick }) => DateTime.makeUnsafe(tick)),
     skipping: { next: state.skipNext, instants: state.skips.map(DateTime.makeUnsafe) },
+    started: row.started,
+    runsLeft: known === undefined ? Option.none() : Option.fromNullOr(runsLeft(known, row.started, state)),
+    dropped: state.dropped,
     failures: state.failures,
     revision: row.revision,
     createdAt: DateTime.makeUnsafe(row.createdAt),
@@ -122,7 +156,7 @@ type Named = string | { readonly name: string }
  * @since 0.1.0
  */
 export interface Filter {
-  readonly status?: ScheduleStatus | undefined
+  readonly status?: Status | undefined
   readonly workflow?: Named | ReadonlyArray<Named> | undefined
   readonly namePrefix?: string | ReadonlyArray<string> | undefined
   readonly owner?: string | ReadonlyArray<string> | undefined
@@ -134,7 +168,8 @@ const many = <A>(values: A | ReadonlyArray<A> | undefined): ReadonlyArray<A> | u
   values === undefined ? undefined : Array.isArray(values) ? values as ReadonlyArray<A> : [values as A]
 
 export const toFilter = ({ externalId, labels, namePrefix, owner, status, workflow }: Filter): ScheduleFilter => ({
-  status,
+  status: status === "Ended" ? "Active" : status,
+  ended: status === undefined || status === "Paused" ? undefined : status === "Ended",
   workflow: many<Named>(workflow)?.map((one) => typeof one === "string" ? one : one.name),
   namePrefix: many(namePrefix),
   owner: many(owner),

@@ -6,6 +6,7 @@ import * as Result from "effect/Result"
 import * as Stream from "effect/Stream"
 import type { InvalidInput, ScheduleNotFound, StoreError, Undecodable } from "../../Errors.ts"
 import { type HistoryRow, SystemDb } from "../../SystemDb.ts"
+import * as Pages from "../pages.ts"
 import * as Explain from "./explain.ts"
 import * as History from "./history.ts"
 import { type Filter, fromRow, type Info, toFilter } from "./info.ts"
@@ -28,7 +29,8 @@ export const get: <R extends Ref>(
 )
 
 /**
- * Lists schedules, a page at a time: pass the name of a page's last one as `after` to get the next.
+ * Lists all schedules of the filter; or a page of them, where `limit` says how many: pass the name of its last one as `after` to
+ * get the next.
  *
  * One whose context, policies or timing cannot be read any more is listed like any other, see {@link Info}.
  *
@@ -43,12 +45,10 @@ export const list: (
 ) => Effect.Effect<ReadonlyArray<Info>, StoreError, SystemDb> = Effect.fn("Schedule.list")(
   function*(filter = {}, page = {}) {
     const db = yield* SystemDb
-    const rows = yield* db.listSchedules(toFilter(filter), { limit: page.limit ?? 100, after: page.after ?? null })
+    const rows = yield* Pages.list((page) => db.listSchedules(toFilter(filter), page), ({ name }) => name, page)
     return rows.map((row) => fromRow(row, undefined))
   }
 )
-
-const pageSize = 500
 
 /**
  * Every schedule the filter lets through, read a page at a time.
@@ -59,13 +59,13 @@ const pageSize = 500
  * @since 0.1.0
  */
 export const stream = (filter: Filter = {}): Stream.Stream<Info, StoreError, SystemDb> =>
-  Stream.paginate(
-    undefined as string | undefined,
-    (after) =>
-      Effect.map(list(filter, { after, limit: pageSize }), (page) => {
-        const next = page.length < pageSize ? Option.none() : Option.some(page.at(-1)!.name)
-        return [page, next] as const
-      })
+  Stream.map(
+    Pages.stream(
+      (page) => SystemDb.use((db) => db.listSchedules(toFilter(filter), page)),
+      ({ name }) => name,
+      null as string | null
+    ),
+    (row) => fromRow(row, undefined)
   )
 
 // ── the ledger ──────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -234,7 +234,7 @@ const json = (text: string | null): unknown =>
 
 /**
  * Who changed the schedule, when, from where, why, and what; without a schedule, what concerned all of them. The audit of a
- * deleted schedule stays under its name.
+ * deleted schedule stays under its name. All of it, or a page where `limit` says how much.
  *
  * Order:   newest first
  *
@@ -245,9 +245,10 @@ export const audit: (
   schedule?: Ref,
   page?: { readonly limit?: number | undefined; readonly after?: number | undefined }
 ) => Effect.Effect<ReadonlyArray<AuditEntry>, StoreError, SystemDb> = Effect.fn("Schedule.audit")(
-  function*(ref, { after, limit = 100 } = {}) {
+  function*(ref, page = {}) {
     const db = yield* SystemDb
-    const rows = yield* db.listAudits(ref === undefined ? null : nameOf(ref), { limit, after: after ?? null })
+    const schedule = ref === undefined ? null : nameOf(ref)
+    const rows = yield* Pages.list((page) => db.listAudits(schedule, page), ({ position }) => position, page)
     return rows.map((row) => ({
       schedule: Option.fromNullOr(row.schedule),
       action: row.action,

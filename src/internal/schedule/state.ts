@@ -12,6 +12,16 @@ const PutOff = Schema.Struct({ tick: Schema.Int, at: Schema.Int })
 /** A tick of an earlier timing that its jitter has put off, and when it starts. */
 export type PutOff = typeof PutOff.Type
 
+const Dropped = Schema.Struct({
+  missed: Schema.Int,
+  overlapped: Schema.Int,
+  coalesced: Schema.Int,
+  skipped: Schema.Int,
+  excluded: Schema.Int,
+  frozen: Schema.Int
+})
+export type Dropped = typeof Dropped.Type
+
 const Stretch = Schema.Struct({
   /** Ticks whose start was due before this instant belong to it. */
   edge: Schema.Int,
@@ -43,6 +53,8 @@ const fields = {
   putOff: Schema.Array(PutOff),
   /** How many of its runs failed in a row. */
   failures: Schema.Int,
+  /** How many of its ticks became no run, whatever the ledger still knows of them. */
+  dropped: Dropped,
   stretch: Schema.NullOr(Stretch),
   /** Late ticks from the cursor on that were decided before those that lie before them, ascending. */
   ahead: Schema.Array(Schema.Int),
@@ -51,6 +63,8 @@ const fields = {
 }
 export type State = Schema.Struct.Type<typeof fields>
 
+const noneDropped: Dropped = { missed: 0, overlapped: 0, coalesced: 0, skipped: 0, excluded: 0, frozen: 0 }
+
 export const initial: State = {
   countedFrom: 0,
   skipNext: 0,
@@ -58,6 +72,7 @@ export const initial: State = {
   buffered: [],
   putOff: [],
   failures: 0,
+  dropped: noneDropped,
   stretch: null,
   ahead: [],
   resumed: null
@@ -70,6 +85,7 @@ const decodeStored = Schema.decodeUnknownResult(Schema.fromJsonString(Schema.Str
   buffered: Schema.optionalKey(fields.buffered),
   putOff: Schema.optionalKey(fields.putOff),
   failures: Schema.optionalKey(fields.failures),
+  dropped: Schema.optionalKey(Dropped),
   stretch: Schema.optionalKey(fields.stretch),
   ahead: Schema.optionalKey(fields.ahead),
   resumed: Schema.optionalKey(fields.resumed)
@@ -91,6 +107,7 @@ export const encode = (state: State): string =>
     ...state.buffered.length > 0 && { buffered: state.buffered },
     ...state.putOff.length > 0 && { putOff: state.putOff },
     ...state.failures > 0 && { failures: state.failures },
+    ...Object.values(state.dropped).some((count) => count > 0) && { dropped: state.dropped },
     ...state.stretch !== null && { stretch: state.stretch },
     ...state.ahead.length > 0 && { ahead: state.ahead },
     ...state.resumed !== null && { resumed: state.resumed }
@@ -101,3 +118,24 @@ export const passing = (state: State, nextAt: number | null): State =>
   state.ahead.length === 0
     ? state
     : { ...state, ahead: state.ahead.filter((tick) => nextAt !== null && tick >= nextAt) }
+
+const kinds = {
+  Missed: "missed",
+  Overlapped: "overlapped",
+  Coalesced: "coalesced",
+  Skipped: "skipped",
+  Excluded: "excluded",
+  Frozen: "frozen"
+} as const
+
+/** The counts with what these entries say. Ticks that nobody counted are one at least. */
+export const tallied = (
+  dropped: Dropped,
+  entries: ReadonlyArray<{ readonly decision: string; readonly count: number | null }>
+): Dropped => {
+  const counts = { ...dropped }
+  for (const { count, decision } of entries) {
+    if (Object.hasOwn(kinds, decision)) counts[kinds[decision as keyof typeof kinds]] += count ?? 1
+  }
+  return counts
+}

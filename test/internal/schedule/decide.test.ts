@@ -8,6 +8,7 @@ import {
   type Subject
 } from "../../../src/internal/schedule/decide.ts"
 import type { Policies } from "../../../src/internal/schedule/policies.ts"
+import { initial } from "../../../src/internal/schedule/state.ts"
 import { model, type Outcome, type Ticks } from "./model.ts"
 import { assertSame, everyMillis, isIdle, live, outcomeOf, recorded, subjectOf, world } from "./worlds.ts"
 
@@ -180,6 +181,9 @@ const together = (subject: Subject, ticks: Ticks, parts: ReadonlyArray<Decision>
 /** Which of the later runs is named depends on how far one decision looks. */
 const anyReplacement = (outcome: Outcome, { mode }: Policies["overlap"]): Outcome => ({
   ...outcome,
+  after: mode === "cancelOther"
+    ? { ...outcome.after, state: { ...outcome.after.state, dropped: initial.dropped } }
+    : outcome.after,
   answers: new Map(
     [...outcome.answers].map(([tick, words]) => {
       if (words.startsWith("Overlapped/Replaced")) return [tick, "Replaced"]

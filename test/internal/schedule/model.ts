@@ -56,6 +56,18 @@ export const model = (subject: Subject, { all, dueAt }: Ticks, now: number): Out
   }
   const settled = row.ended.map(({ runId }) => runId)
 
+  const droppedBy = (answers: ReadonlyMap<number, string>): State["dropped"] => {
+    const count = (kind: string) => [...answers.values()].filter((answer) => answer.split("/")[0] === kind).length
+    return {
+      missed: state.dropped.missed + count("Missed"),
+      overlapped: state.dropped.overlapped + count("Overlapped"),
+      coalesced: state.dropped.coalesced + count("Coalesced"),
+      skipped: state.dropped.skipped + count("Skipped"),
+      excluded: state.dropped.excluded + count("Excluded"),
+      frozen: state.dropped.frozen + count("Frozen")
+    }
+  }
+
   // A pause that is over.
   const isOver = row.status === "Paused" && row.resumeAt !== null && row.resumeAt <= now
   const undecided = all.filter((tick) =>
@@ -87,7 +99,7 @@ export const model = (subject: Subject, { all, dueAt }: Ticks, now: number): Out
         pausedAt: lasts ? row.pausedAt : now,
         hasPauseReason: lasts && !(pausesItself && row.resumeAt !== null) ? row.pauseReason !== null : true,
         resumeAt,
-        state: { ...state, failures, ahead }
+        state: { ...state, failures, ahead, dropped: droppedBy(answers) }
       }
     }
   }
@@ -268,6 +280,7 @@ export const model = (subject: Subject, { all, dueAt }: Ticks, now: number): Out
         skips,
         buffered: waiting,
         putOff: state.putOff,
+        dropped: droppedBy(answers),
         failures,
         stretch: null,
         ahead: early,

@@ -17,6 +17,14 @@ it.effect.prop(
     buffered: Schema.Array(Schema.Struct({ tick: Instant, cause: Schema.Literals(["schedule", "catch-up"]) })),
     putOff: Schema.Array(Schema.Struct({ tick: Instant, at: Instant })),
     failures: Count,
+    dropped: Schema.Struct({
+      missed: Count,
+      overlapped: Count,
+      coalesced: Count,
+      skipped: Count,
+      excluded: Count,
+      frozen: Count
+    }),
     stretch: Schema.NullOr(Schema.Struct({
       edge: Instant,
       mode: Schema.Literals(["none", "latest", "all"]),
