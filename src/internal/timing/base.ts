@@ -23,12 +23,12 @@ export interface Base {
 export const nearest = (
   asks: ReadonlyArray<(from: number) => number | null>,
   choose: (a: number, b: number) => number
-) =>
-(from: number): number | null =>
-  asks.reduce<number | null>((found, ask) => {
-    const tick = ask(from)
-    return tick === null || found === null ? tick ?? found : choose(tick, found)
-  }, null)
+): (from: number) => number | null =>
+  asks.length === 1 ? asks[0]! : (from) =>
+    asks.reduce<number | null>((found, ask) => {
+      const tick = ask(from)
+      return tick === null || found === null ? tick ?? found : choose(tick, found)
+    }, null)
 
 export const enumerate = (parts: ReadonlyArray<string>): string =>
   parts.length < 2 ? parts.join("") : `${parts.slice(0, -1).join(", ")} and ${parts[parts.length - 1]}`

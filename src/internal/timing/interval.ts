@@ -70,7 +70,7 @@ const everyWeeks = (first: number, step: number, on: ReadonlyArray<Weekday>): Da
     const day = monday + weekdays.indexOf(name)
     return everyDays(day < first ? day + 7 * step : day, 7 * step)
   })
-  return {
+  return each.length === 1 ? each[0]! : {
     from: (day) => Math.min(...each.map(({ from }) => from(day))),
     until: (day) => Math.max(...each.map(({ until }) => until(day)))
   }
