@@ -2,9 +2,9 @@
  * Timings: when a schedule ticks, as plain data.
  *
  * A timing is cron expressions, instants, an interval of elapsed time, an interval of days, weeks or months, or the union of
- * several of these; and calendars of what is left out. An instant that it names is a *tick*, a number of milliseconds since the epoch. {@link parse} makes a
- * {@link Timetable} of it, which finds ticks. Everything here is pure and synchronous, and does not depend on the time zone of
- * the host.
+ * several of these; and calendars of what is left out. An instant that it names is a *tick*, a number of milliseconds since the
+ * epoch. {@link parse} makes a {@link Timetable} of it, which finds ticks. Everything here is pure and synchronous, and does not
+ * depend on the time zone of the host.
  *
  * Not in here: what happens at a tick, which is in `Schedule`; the language of cron expressions, which is in `Cron`.
  *

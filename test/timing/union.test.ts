@@ -139,11 +139,11 @@ describe("a union", () => {
       assert.strictEqual(timetable.expression, "at 2030-01-01T09:00:00Z | every 4 hours")
       assert.strictEqual(
         timetable.describe(),
-        "Each of 2 timings: (1) once, at 2030-01-01T09:00:00Z, in UTC; (2) every 4 hours of elapsed time, counted from " +
+        "Each of these timings: (1) once, at 2030-01-01T09:00:00Z, in UTC; (2) every 4 hours of elapsed time, counted from " +
           "1970-01-01T00:00:00Z, in UTC, which has no clock changes; except on weekends; none of them on 12-25 (holidays)."
       )
       const many = Array.from({ length: 9 }, (_, index) => Timing.every(`${index + 11} hours`))
       const words = parse({ union: many as [Timing.Part, ...Array<Timing.Part>] }).describe()
-      assert.match(words, /^Each of 9 timings: \(1\) .*; \(4\) .*; and 5 more\.$/)
+      assert.match(words, /^Each of these timings: \(1\) .*; \(4\) .*; and 5 more\.$/)
     }))
 })

@@ -18,7 +18,7 @@ const describe = (parts: ReadonlyArray<Timetable>): string => {
     return `(${index + 1}) ${sentence[0]!.toLowerCase()}${sentence.slice(1)}`
   })
   const more = parts.length > mostShown ? [`and ${parts.length - mostShown} more`] : []
-  return `Each of ${parts.length} timings: ${[...shown, ...more].join("; ")}`
+  return `Each of these timings: ${[...shown, ...more].join("; ")}`
 }
 
 /** Whether a timetable names an instant. */
