@@ -1,4 +1,5 @@
 import { assert, it } from "@effect/vitest"
+import * as Backfill from "effect-durable/Backfill"
 import * as Run from "effect-durable/Run"
 import * as Schedule from "effect-durable/Schedule"
 import * as Step from "effect-durable/Step"
@@ -34,6 +35,8 @@ const commands: Record<string, Effect.Effect<unknown, unknown, SystemDb>> = {
   resume: Schedule.resume("beat"),
   pauseAll: Schedule.pauseAll({}),
   trigger: Schedule.trigger("beat"),
+  backfill: Schedule.backfill("beat", { from: 0, to: 86_400_000 }),
+  "Backfill.start": Backfill.start("beat", { from: 0, to: 86_400_000 }),
   freeze: Schedule.freeze(),
   remove: Schedule.remove("beat"),
   "Run.cancel": Run.cancel("other"),

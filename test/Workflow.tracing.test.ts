@@ -126,6 +126,36 @@ it.effect("a run that was started in no span begins a trace, which it continues 
     assert.deepStrictEqual([parentOf(before!), parentOf(after!)], [undefined, before!.spanId])
   }))
 
+it.effect("a process without a tracer hands on the span of whoever calls it, and stores none of its own", () =>
+  Effect.gen(function*() {
+    const world = yield* cluster()
+    const process = yield* world.node()
+    const request = Tracer.externalSpan({ traceId: "4bf92f", spanId: "00f067", sampled: false })
+    yield* process.run(
+      Order.start("1 second", { runId: "a" }).pipe(Effect.withSpan("handler"), Effect.withParentSpan(request))
+    )
+    yield* process.run(Order.start("1 second", { runId: "b" }).pipe(Effect.withSpan("handler")))
+    assert.deepStrictEqual(JSON.parse((yield* world.find("a")).trace!), {
+      traceId: "4bf92f",
+      spanId: "00f067",
+      sampled: false
+    })
+    assert.strictEqual((yield* world.find("b")).trace, null)
+  }))
+
+it.effect("a stored span that cannot be read leaves the run a trace of its own", () =>
+  Effect.gen(function*() {
+    const { layer, named, parentOf } = tracing()
+    const world = yield* cluster()
+    const process = yield* world.node({ bodies: Layer.provideMerge(bodies, layer) })
+    for (const [id, trace] of [["a", "none"], ["b", "null"], ["c", "{}"]] as const) {
+      const run = { id, workflow: "child", payload: "null", owner: null, delayMillis: null, timeoutMillis: null }
+      yield* Effect.orDie(world.db.start({ ...run, parent: null, trace }))
+      yield* inTime(process.run(Child.handle(id).await))
+    }
+    assert.deepStrictEqual(named("Run.child").map(parentOf), [undefined, undefined, undefined])
+  }))
+
 it.effect("a run's span fails with the run, and is interrupted when the run is cancelled", () =>
   Effect.gen(function*() {
     const { layer, named, only } = tracing()

@@ -8,6 +8,7 @@ import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
 import * as Option from "effect/Option"
+import * as Result from "effect/Result"
 import * as Tracer from "effect/Tracer"
 import type { Run } from "./records.ts"
 import { storable } from "./texts.ts"
@@ -30,7 +31,11 @@ export const traceOf = (fiber: Fiber.Fiber<unknown, unknown>): string | null => 
 
 /** The span that is stored; nothing when it is none that this version can read: then the run has a trace of its own. */
 const read = (trace: string): Tracer.ExternalSpan | undefined => {
-  const { sampled, spanId, traceId } = JSON.parse(trace)
+  const parsed: Partial<Record<keyof Tracer.ExternalSpan, unknown>> | null = Result.getOrElse(
+    Result.try(() => JSON.parse(trace)),
+    () => null
+  )
+  const { sampled, spanId, traceId } = parsed ?? {}
   return typeof traceId === "string" && typeof spanId === "string"
     ? Tracer.externalSpan({ traceId, spanId, sampled: sampled !== false })
     : undefined

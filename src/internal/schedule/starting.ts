@@ -4,6 +4,7 @@ import * as Effect from "effect/Effect"
 import * as Stream from "effect/Stream"
 import type { InvalidInput, ScheduleNotFound, StoreError, Undecodable, ValueTooLarge } from "../../Errors.ts"
 import { SystemDb } from "../../SystemDb.ts"
+import { door } from "./actor.ts"
 import * as Commands from "./commands.ts"
 import * as Definition from "./definition.ts"
 import * as Policies from "./policies.ts"
@@ -38,6 +39,7 @@ export const backfillStream = <R extends Ref>(
 ): Stream.Stream<Backfilled<Handle<R>>, TicksError, SystemDb> =>
   Stream.unwrap(Effect.gen(function*() {
     const db = yield* SystemDb
+    yield* door(undefined)
     const span = yield* Windows.span(window)
     const row = yield* Commands.find(db, subjectOf(schedule))
     const read = yield* Effect.fromResult(Definition.read(row))
