@@ -21,7 +21,7 @@ const listening = () => {
   const lines: Array<string> = []
   const layer = Logger.layer([Logger.make(({ cause, logLevel, message }) => {
     const line = `${message} ${Cause.pretty(cause)}`
-    if (logLevel === "Warn" && line.includes("no process that lives has a body")) lines.push(line)
+    if (logLevel === "Warn" && line.includes("has a body in no process that lives")) lines.push(line)
   })])
   return { lines, layer }
 }
@@ -42,7 +42,7 @@ it.effect("a run that no live process has a body for is warned of once after a g
       assert.deepStrictEqual(lines, [])
       yield* elapse("3 minutes", 60)
       assert.strictEqual(lines.length, 1)
-      assert.include(lines[0], "1 run of workflow gone wait")
+      assert.include(lines[0], "Workflow gone has a body in no process that lives, and 1 of its runs wait")
       assert.strictEqual(yield* waiting, 1)
       yield* process.run(Gone.start())
       yield* elapse("50 minutes", 60)
@@ -67,7 +67,7 @@ it.effect("nothing is said of runs that a process has a body for, however long t
       yield* worker.stop
       yield* elapse("3 minutes", 60)
       assert.strictEqual(lines.length, 1)
-      assert.include(lines[0], "2 runs of workflow gone wait")
+      assert.include(lines[0], "2 of its runs wait")
     }).pipe(Effect.provide(layer), Effect.scoped)
   }))
 
@@ -95,6 +95,6 @@ it.effect("who awaits such a run in a process without an engine is warned, and t
       assert.deepStrictEqual(lines, [])
       yield* elapse("10 minutes", 60)
       assert.strictEqual(lines.length, 1)
-      assert.include(lines[0], "10 runs of workflow gone")
+      assert.include(lines[0], "10 of its runs wait")
     }).pipe(Effect.provide(Layer.mergeAll(layer, Memory.layer)), Effect.scoped)
   }))

@@ -14,12 +14,11 @@ export const graceMillis = 60_000
 /** About one workflow a process says the same no sooner than after this time. */
 const sayAgainMillis = 3_600_000
 
-const warning = ({ runs, since, workflow }: Unattended): string =>
-  `${runs === 1 ? "1 run" : `${runs} runs`} of workflow ${workflow} wait, the first since ` +
-  `${
-    DateTime.formatIso(DateTime.makeUnsafe(since))
-  }, and no process that lives has a body for it. Start one that has ` +
-  "its layer on an engine; or, if the workflow is gone, remove what starts its runs and cancel these."
+const warning = ({ runs, since, workflow }: Unattended): string => {
+  const first = DateTime.formatIso(DateTime.makeUnsafe(since))
+  return `Workflow ${workflow} has a body in no process that lives, and ${runs} of its runs wait, the first since ${first}. ` +
+    "Start a process that has its layer on an engine; or, if the workflow is gone, remove what starts its runs and cancel these."
+}
 
 /** What one process has said of one store. */
 class Attendance {

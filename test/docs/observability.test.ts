@@ -6,7 +6,7 @@ import { children, files, type Node, parse, read, walk } from "../../scripts/sou
 const elsewhere: Readonly<Record<string, string>> = {
   "Pooler.warning":
     "A connection pooler in transaction mode (PgBouncer or one of its kind) stands before the database. …",
-  "warning(found)": "… of workflow … wait, the first since …, and no process that lives has a body for it. …",
+  "warning(found)": "Workflow … has a body in no process that lives, and … of its runs wait, the first since …. …",
   warning: "Schedule … cannot be read and does not fire. …"
 }
 

@@ -394,11 +394,13 @@ export class Worker {
       return this.#toEnd(execution, body)
     })
     const endingOf = (ended: Ended): Tracing.Ending => {
-      const status = ended?.status ?? execution.ending ?? "Released"
-      if (status === "Failed") {
-        const cause = causeOf(run.id, Outcome.parse(ended?.outcome ?? Outcome.stringify(Outcome.timedOut)), plainJson())
-        return { status, exit: Exit.failCause(cause) }
+      if (ended?.status === "Failed") {
+        return {
+          status: ended.status,
+          exit: Exit.failCause(causeOf(run.id, Outcome.parse(ended.outcome!), plainJson()))
+        }
       }
+      const status = ended?.status ?? execution.ending ?? "Released"
       return { status, exit: status === "Succeeded" || status === "Suspended" ? Exit.void : Exit.interrupt() }
     }
     return Effect.provideService(Tracing.execute(toEnd, run, lease.worker, endingOf), Tracer.Tracer, body.tracer)
