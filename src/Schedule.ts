@@ -21,7 +21,10 @@ import { CurrentOperator, door } from "./internal/schedule/actor.ts"
 import * as Applying from "./internal/schedule/applying.ts"
 import * as Changes from "./internal/schedule/change.ts"
 import * as Definition from "./internal/schedule/definition.ts"
+import { pausedFrom } from "./internal/schedule/pausing.ts"
 import type { Any } from "./internal/schedule/schedule.ts"
+import type { PauseOptions } from "./internal/schedule/verbs.ts"
+import { millis } from "./internal/schedule/window.ts"
 import { SystemDb } from "./SystemDb.ts"
 
 export { CurrentOperator, type Operator } from "./internal/schedule/actor.ts"
@@ -31,7 +34,7 @@ export type { FieldChange } from "./internal/schedule/editing.ts"
 export { Event } from "./internal/schedule/events.ts"
 export type { Explanation, Upcoming } from "./internal/schedule/explain.ts"
 export type { Answer, Cause, Decision, HistoryEntry } from "./internal/schedule/history.ts"
-export type { Filter, Info, Policies } from "./internal/schedule/info.ts"
+export type { Dropped, Filter, Info, Policies, Status } from "./internal/schedule/info.ts"
 export { current, type Occasion } from "./internal/schedule/occasion.ts"
 export type { CatchUp, Hook, Overlap, PolicyChanges, PolicyOptions } from "./internal/schedule/policies.ts"
 export {
@@ -79,6 +82,7 @@ export {
   frozen,
   pause,
   pauseAll,
+  type PauseOptions,
   remove,
   resume,
   resumeAll,
@@ -99,7 +103,18 @@ export type { Instant, Window } from "./internal/schedule/window.ts"
 export type DefinitionError = Cron.CronParseError | InvalidInput | ScheduleExists | ValueTooLarge | StoreError
 
 /**
- * Stores a new schedule, Active from its first tick after now.
+ * How a schedule is created.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface CreateOptions {
+  /** Whether it begins Paused: with `true` until it is resumed. The reason and the end are those of a pause. */
+  readonly paused?: boolean | PauseOptions | undefined
+}
+
+/**
+ * Stores a new schedule, Active from its first tick after now, or Paused.
  *
  * Fails:   `ScheduleExists` when the name is taken · `CronParseError` and `InvalidInput` say what is wrong with it
  * Cost:    3 round trips
@@ -107,12 +122,21 @@ export type DefinitionError = Cron.CronParseError | InvalidInput | ScheduleExist
  * @category operations
  * @since 0.1.0
  */
-export const create: (schedule: Any) => Effect.Effect<void, DefinitionError, SystemDb> = Effect.fn("Schedule.create")(
-  function*(schedule) {
+export const create: (
+  schedule: Any,
+  options?: CreateOptions
+) => Effect.Effect<void, DefinitionError, SystemDb> = Effect.fn("Schedule.create")(
+  function*(schedule, { paused = false } = {}) {
     const db = yield* SystemDb
-    yield* door(undefined)
+    const pause: PauseOptions = typeof paused === "boolean" ? {} : paused
+    yield* door(pause.reason)
+    const until = pause.until === undefined || pause.until === null ? null : yield* millis("until", pause.until)
     const definition = yield* Definition.toDefinition(schedule, null)
-    const content = yield* Effect.orDie(Effect.fromResult(Definition.fresh(definition, yield* db.now)))
+    const now = yield* db.now
+    const active = yield* Effect.orDie(Effect.fromResult(Definition.fresh(definition, now)))
+    const content = paused === false
+      ? active
+      : yield* Effect.fromResult(pausedFrom(active, now, { reason: pause.reason, until }))
     if (!(yield* Changes.create(db, content))) return yield* new ScheduleExists({ schedule: schedule.name })
   }
 )

@@ -65,15 +65,21 @@ export const counted = (content: ScheduleContent, entries: ReadonlyArray<LedgerE
       })
     })
 
-/** Writes one schedule's verdict, if it still stands at the row's turn. */
+/** One schedule's change, as it is to be written. */
+interface Write {
+  readonly name: string
+  /** The turn it stands at; null when there is none of the name. */
+  readonly turn: number | null
+  readonly content: ScheduleContent | null
+  readonly verdict: Verdict | undefined
+  readonly noticed?: Standing["noticed"]
+  readonly reason?: string | undefined
+}
+
+/** Writes it if the schedule still stands at the turn. */
 const write = Effect.fnUntraced(function*(
   db: Store,
-  name: string,
-  turn: number | null,
-  content: ScheduleContent | null,
-  verdict: Verdict | undefined,
-  noticed: Standing["noticed"],
-  reason: string | null
+  { content, name, noticed, reason, turn, verdict }: Write
 ): Effect.fn.Return<boolean, ValueTooLarge | StoreError> {
   const entries = [...noticed?.entries ?? [], ...verdict?.entries ?? []]
   return yield* db.changeSchedules({
@@ -83,7 +89,7 @@ const write = Effect.fnUntraced(function*(
     entries: entriesOf(name, entries),
     audits: [
       ...noticed === undefined ? [] : [noticed.audit],
-      ...verdict === undefined ? [] : yield* audits([{ name, ...verdict }], reason)
+      ...verdict === undefined ? [] : yield* audits([{ name, ...verdict }], reason ?? null)
     ]
   })
 })
@@ -121,7 +127,7 @@ export const change = <E>(
     const verdict = yield* Effect.fromResult(decide(standing))
     if (verdict === undefined && noticed === undefined) return row
     const after = verdict === undefined ? revised(content, {}) : verdict.content
-    return (yield* write(db, name, row.turn, after, verdict, noticed, reason ?? null)) ? row : yield* attempt
+    return (yield* write(db, { name, turn: row.turn, content: after, verdict, noticed, reason })) ? row : yield* attempt
   })
   return attempt
 }
@@ -131,15 +137,12 @@ export const create = (
   db: Store,
   content: ScheduleContent
 ): Effect.Effect<boolean, ValueTooLarge | StoreError> =>
-  write(
-    db,
-    content.name,
-    null,
+  write(db, {
+    name: content.name,
+    turn: null,
     content,
-    { content, action: "create", after: definitionOf(content) },
-    undefined,
-    null
-  )
+    verdict: { content, action: "create", after: definitionOf(content) }
+  })
 
 /** Deletes it, whatever its row says. */
 export const remove = (
@@ -150,7 +153,7 @@ export const remove = (
   Effect.gen(function*() {
     const row = yield* find(db, name)
     const verdict = { content: null, action: "delete", before: definitionOf(row) }
-    const done = yield* write(db, name, row.turn, null, verdict, undefined, reason ?? null)
+    const done = yield* write(db, { name, turn: row.turn, content: null, verdict, reason })
     if (!done) yield* remove(db, name, reason)
   })
 

@@ -146,13 +146,15 @@ const started = (run: Run, now: number): string => {
 const byWhom = ({ actor, at, reason }: Audit): string =>
   ` by ${actor} at ${iso(at)}${reason === null ? "" : `: ${reason}`}`
 
-const actions = { Paused: ["pause"], Frozen: ["freeze"], Skipped: ["skip", "skipNext"], Edited: ["edit", "apply"] }
+const skips = ["skip", "skipNext"]
 
-/** Who did it last of what had been done by then; nothing when the audit does not tell any more. */
-const actOf = (acts: ReadonlyArray<Audit>, what: keyof typeof actions, by: number): string => {
-  const act = acts.find(({ action, at }) => actions[what].includes(action) && at <= by)
+/** Who did one of these things last of what had been done by then; nothing when the audit does not tell any more. */
+const actOf = (acts: ReadonlyArray<Audit>, actions: ReadonlyArray<string>, by: number): string => {
+  const act = acts.find(({ action, at }) => actions.includes(action) && at <= by)
   return act === undefined ? "" : byWhom(act)
 }
+
+const cut = { Paused: ["pause"], Edited: ["edit", "apply"] }
 
 const sentence = (decision: Decision, acts: ReadonlyArray<Audit>, until: number): string => {
   switch (decision._tag) {
@@ -167,18 +169,18 @@ const sentence = (decision: Decision, acts: ReadonlyArray<Audit>, until: number)
       }.`
     case "Missed":
       return `It did not start: ${missed[decision.reason]}${
-        decision.reason === "Paused" || decision.reason === "Edited" ? actOf(acts, decision.reason, until) : ""
+        decision.reason === "Paused" || decision.reason === "Edited" ? actOf(acts, cut[decision.reason], until) : ""
       }.`
     case "Coalesced":
       return `It was late, and did not start by itself: run ${decision.into} of a later tick stands for it.`
     case "Excluded":
       return `It did not start: a calendar excludes it (${decision.by}).`
     case "Skipped":
-      return `It did not start: an operator had it skipped${actOf(acts, "Skipped", until)}.`
+      return `It did not start: an operator had it skipped${actOf(acts, skips, until)}.`
     case "Frozen":
-      return `It did not start: all schedules were frozen${actOf(acts, "Frozen", until)}.`
+      return `It did not start: all schedules were frozen${actOf(acts, ["freeze"], until)}.`
     case "Paused":
-      return `It did not start: the schedule was paused${actOf(acts, "Paused", until)}.`
+      return `It did not start: the schedule was paused${actOf(acts, cut.Paused, until)}.`
   }
 }
 
@@ -223,12 +225,12 @@ const inTheWay = ({ acts, frozen, now, row }: Seen, obstacle: Obstacle): string 
   switch (obstacle._tag) {
     case "Paused": {
       const until = row.resumeAt === null ? "" : `, until ${iso(row.resumeAt)}`
-      return `the schedule is paused${actOf(acts, "Paused", now)}${until}`
+      return `the schedule is paused${actOf(acts, cut.Paused, now)}${until}`
     }
     case "Excluded":
       return `excluded: ${obstacle.by}`
     case "Skipped":
-      return `skipped by an operator${actOf(acts, "Skipped", now)}`
+      return `skipped by an operator${actOf(acts, [obstacle.action], now)}`
     case "Frozen":
       return frozen === undefined
         ? "all schedules were frozen at its instant"

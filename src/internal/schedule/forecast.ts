@@ -27,7 +27,7 @@ export interface Forecast {
 export type Obstacle =
   | { readonly _tag: "Paused" }
   | { readonly _tag: "Excluded"; readonly by: string }
-  | { readonly _tag: "Skipped" }
+  | { readonly _tag: "Skipped"; readonly action: "skip" | "skipNext" }
   | { readonly _tag: "Frozen" }
   | { readonly _tag: "Late"; readonly why: string }
 
@@ -76,10 +76,10 @@ export function* forecasts(outlook: Outlook): Generator<Forecast, void> {
     if (row.status === "Paused" && (row.resumeAt === null || due < row.resumeAt)) return { _tag: "Paused" }
     const excluded = timetable.excluded(tick)
     if (excluded !== null) return { _tag: "Excluded", by: excluded }
-    if (state.skips.includes(tick)) return { _tag: "Skipped" }
+    if (state.skips.includes(tick)) return { _tag: "Skipped", action: "skip" }
     if (skipNext > 0) {
       skipNext--
-      return { _tag: "Skipped" }
+      return { _tag: "Skipped", action: "skipNext" }
     }
     if (frozenAt(freezes, tick)) return { _tag: "Frozen" }
     if (due > now) return undefined

@@ -1,6 +1,7 @@
 /** Pausing and resuming, as decisions about one schedule. */
 import * as Result from "effect/Result"
 import { InvalidInput } from "../../Errors.ts"
+import type { ScheduleContent } from "../../SystemDb.ts"
 import { remember, revised, type Standing, type Verdict } from "./change.ts"
 import { at } from "./definition.ts"
 import { Ledger } from "./ledger.ts"
@@ -13,27 +14,40 @@ export interface Pause {
   readonly until: number | null | undefined
 }
 
-/** One that is Paused already keeps its beginning, and what is not given. */
-export const pause = (
-  { content, now }: Standing,
+/** The same, Paused. One that is Paused already keeps its beginning, and what is not given. */
+export const pausedFrom = (
+  content: ScheduleContent,
+  now: number,
   { reason, until }: Pause
-): Result.Result<Verdict | undefined, InvalidInput> => {
+): Result.Result<ScheduleContent, InvalidInput> => {
   if (typeof until === "number" && until <= now) {
     return Result.fail(new InvalidInput({ field: "until", reason: "is over already; resume ends a pause" }))
   }
-  const paused = content.status === "Paused"
-  if (paused && reason === undefined && until === undefined) return Result.succeed(undefined)
   const resumeAt = until === undefined ? content.resumeAt : until
-  const next = revised(content, {
+  return Result.succeed({
+    ...content,
     status: "Paused",
-    pausedAt: paused ? content.pausedAt : now,
+    pausedAt: content.status === "Paused" ? content.pausedAt : now,
     pauseReason: reason ?? content.pauseReason,
     resumeAt,
     wakeAt: resumeAt,
     waitingSince: null
   })
-  return Result.succeed({ content: next, action: "pause", before: pauseOf(content), after: pauseOf(next) })
 }
+
+/** Nothing is to be done for one that is Paused already, when nothing is given. */
+export const pause = (
+  { content, now }: Standing,
+  asked: Pause
+): Result.Result<Verdict | undefined, InvalidInput> =>
+  content.status === "Paused" && asked.reason === undefined && asked.until === undefined
+    ? Result.succeed(undefined)
+    : Result.map(pausedFrom(content, now, asked), (paused) => ({
+      content: revised(paused, {}),
+      action: "pause",
+      before: pauseOf(content),
+      after: pauseOf(paused)
+    }))
 
 /** How a schedule goes on after a pause: from now on, or with the ticks that fell meanwhile. */
 export const resume = (standing: Standing, catchUp: "latest" | "all" | undefined): Verdict | undefined => {
