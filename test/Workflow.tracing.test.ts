@@ -143,6 +143,22 @@ it.effect("a process without a tracer hands on the span of whoever calls it, and
     assert.strictEqual((yield* world.find("b")).trace, null)
   }))
 
+it.effect("without a tracer a body is in the span that started its run, wherever the engine was built", () =>
+  Effect.gen(function*() {
+    const seen: Array<string | undefined> = []
+    const body = Child.toLayer(() =>
+      Effect.asVoid(Effect.map(Effect.serviceOption(Tracer.ParentSpan), (span) => {
+        seen.push(Option.getOrUndefined(span)?.spanId)
+      }))
+    )
+    const world = yield* cluster()
+    const process = yield* world.node({ bodies: Layer.withSpan(body, "the application") }).pipe(Effect.withSpan("boot"))
+    const request = Tracer.externalSpan({ traceId: "4bf92f", spanId: "00f067" })
+    yield* inTime(process.run(Effect.withParentSpan(Child.execute(), request)))
+    yield* inTime(process.run(Child.execute()))
+    assert.deepStrictEqual(seen, ["00f067", undefined])
+  }))
+
 it.effect("a stored span that cannot be read leaves the run a trace of its own", () =>
   Effect.gen(function*() {
     const { layer, named, parentOf } = tracing()

@@ -51,15 +51,10 @@ export interface Ending {
   readonly exit: Exit.Exit<unknown, unknown>
 }
 
-/** Runs one execution of a run in its span. `worker` is who executes it, `endingOf` says how it came out. */
-export const execute = <A, E, R>(
-  effect: Effect.Effect<A, E, R>,
-  run: Run,
-  worker: string,
-  endingOf: (value: A) => Ending
-): Effect.Effect<A, E, R> => {
-  const parent = run.trace === null ? undefined : read(run.trace)
-  const attributes = {
+const optionsOf = (run: Run, worker: string, parent: Tracer.AnySpan | undefined): Tracer.SpanOptions => ({
+  ...unstacked,
+  kind: "consumer",
+  attributes: {
     "run.id": run.id,
     "run.attempt": run.attempt,
     "run.epoch": run.epoch,
@@ -68,6 +63,24 @@ export const execute = <A, E, R>(
     ...run.schedule === null
       ? {}
       : { schedule: run.schedule, tick: run.tick === null ? null : DateTime.formatIso(DateTime.makeUnsafe(run.tick)) }
+  },
+  ...parent === undefined ? { root: true } : { parent }
+})
+
+/**
+ * Runs one execution of a run in its span, made with this tracer. `worker` is who executes it, `endingOf` says how it came out.
+ * Nobody would see a span of Effect's own tracer, so none is made: the run is in the span that it was started in, if in any.
+ */
+export const execute = <A, E, R>(
+  effect: Effect.Effect<A, E, R>,
+  run: Run,
+  worker: string,
+  tracer: Tracer.Tracer,
+  endingOf: (value: A) => Ending
+): Effect.Effect<A, E, R> => {
+  const parent = run.trace === null ? undefined : read(run.trace)
+  if (tracer === Tracer.nativeTracer) {
+    return parent === undefined ? effect : Effect.provideService(effect, Tracer.ParentSpan, parent)
   }
   return Effect.suspend(() => {
     let done: Exit.Exit<A, E> | undefined
@@ -77,15 +90,10 @@ export const execute = <A, E, R>(
       const { exit: shown, status } = endingOf(exit.value)
       return Effect.andThen(Effect.annotateCurrentSpan("run.status", status), shown)
     })
-    const options = {
-      ...unstacked,
-      kind: "consumer",
-      attributes,
-      ...parent === undefined ? { root: true } : { parent }
-    } as const
-    // What the span shows as an error is none to whoever executes the run.
+    const spanned = Effect.withSpan(shown, `Run.${run.workflow}`, optionsOf(run, worker, parent))
     return Effect.flatMap(
-      Effect.exit(Effect.withSpan(shown, `Run.${run.workflow}`, options)),
+      Effect.exit(Effect.provideService(spanned, Tracer.Tracer, tracer)),
+      // What the span shows as an error is none to whoever executes the run.
       (exit) => done ?? exit as Exit.Exit<never, never>
     )
   })

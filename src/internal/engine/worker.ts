@@ -4,6 +4,7 @@
  */
 import * as Cause from "effect/Cause"
 import * as Clock from "effect/Clock"
+import * as Context from "effect/Context"
 import * as Effect from "effect/Effect"
 import * as Exit from "effect/Exit"
 import type * as Fiber from "effect/Fiber"
@@ -403,7 +404,7 @@ export class Worker {
       const status = ended?.status ?? execution.ending ?? "Released"
       return { status, exit: status === "Succeeded" || status === "Suspended" ? Exit.void : Exit.interrupt() }
     }
-    return Effect.provideService(Tracing.execute(toEnd, run, lease.worker, endingOf), Tracer.Tracer, body.tracer)
+    return Tracing.execute(toEnd, run, lease.worker, body.tracer, endingOf)
   }
 
   /** The body to its end, and the end to the store; undefined when there was nothing to write, or it cannot be written now. */
@@ -465,7 +466,8 @@ export const make = Effect.fnUntraced(function*(
   signals: Signals
 ): Effect.fn.Return<Worker, never, Scope.Scope> {
   const fibers = new Set<Fiber.Fiber<unknown, unknown>>()
-  const fork = Effect.runForkWith(yield* Effect.context<never>())
+  // Runs have spans of their own, and nothing to do with the one in which the engine was built.
+  const fork = Effect.runForkWith(Context.omit(Tracer.ParentSpan)(yield* Effect.context<never>()))
   const worker = new Worker(db, settings, signals, (effect) => {
     const fiber = fork(effect)
     fibers.add(fiber)
