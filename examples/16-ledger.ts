@@ -68,9 +68,9 @@ NodeRuntime.runMain(Effect.provide(program, App))
 // 03:00-03:00 Excluded, 1 tick
 // 02:00-02:00 Overlapped, 1 tick
 // 01:00-01:00 Started, 1 tick
-// 01:00 It was started by its tick, on time, as run sched-sync-1970-01-01T01:00:00.000Z, which is Succeeded.
-// 02:00 It did not start: run sched-sync-1970-01-01T01:00:00.000Z was live.
+// 01:00 It was started by its tick, on time, as run sched-sync-1970-01-01T01:00:00.000Z, which has Succeeded.
+// 02:00 It did not start: run sched-sync-1970-01-01T01:00:00.000Z was live, and the overlap policy starts none beside it.
 // 03:00 It did not start: a calendar excludes it (cron 0 0 3 * * *).
-// 04:00 It did not start: the schedule was paused.
+// 04:00 It did not start: the schedule was paused by an operator at 1970-01-01T03:50:00.000Z.
 // 04:30 It is no tick of this schedule: the tick before is 1970-01-01T04:00:00.000Z, the one after 1970-01-01T05:00:00.000Z.
 // 08:00 It has not come yet: it starts in 2 hours.

@@ -54,9 +54,9 @@ const program = Effect.gen(function*() {
 NodeRuntime.runMain(Effect.provide(program, Memory.layer.pipe(Layer.provideMerge(TestClock.layer()))))
 
 // Prints:
-// 1970-01-01T01:00:00.000Z skipped by an operator
+// 1970-01-01T01:00:00.000Z skipped by mia at 1970-01-01T00:00:00.000Z: the source is being moved
 // 1970-01-01T02:00:00.000Z will start
-// 1970-01-01T03:00:00.000Z skipped by an operator
+// 1970-01-01T03:00:00.000Z skipped by mia at 1970-01-01T00:00:00.000Z
 // paused: orders,stock
 // resumed: orders,stock
 // frozen: mia, the database is being upgraded

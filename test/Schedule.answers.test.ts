@@ -266,7 +266,7 @@ it.effect("explain and upcoming say the same of every tick, whatever was asked f
     assert.match((yield* Schedule.explain("hourly", day + 9 * hour)).text, /as many runs as maxRuns allows/)
     assert.match(
       (yield* Schedule.explain("hourly", day + hour)).text,
-      /skipped by an operator by unknown .*: migration/
+      /skipped by an operator at .*: migration/
     )
   })))
 

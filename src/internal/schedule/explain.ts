@@ -5,6 +5,7 @@ import * as Option from "effect/Option"
 import type { ScheduleNotFound, StoreError, Undecodable } from "../../Errors.ts"
 import type { Audit, Run, ScheduleRow } from "../../SystemDb.ts"
 import * as Timing from "../../Timing.ts"
+import { CurrentOperator, policy } from "./actor.ts"
 import { find, parsed, stand, type Store } from "./change.ts"
 import { type Read, read } from "./definition.ts"
 import { endOf, type Forecast, forecasts, type Obstacle, type Outlook } from "./forecast.ts"
@@ -143,15 +144,24 @@ const started = (run: Run, now: number): string => {
 }
 
 /** Who did it, when and why, as the audit says. */
-const byWhom = ({ actor, at, reason }: Audit): string =>
-  ` by ${actor} at ${iso(at)}${reason === null ? "" : `: ${reason}`}`
+const byWhom = ({ actor, at, reason, source }: Audit): string => {
+  const by = source === policy.source && actor === policy.name
+    ? "its own policy"
+    : actor === unknown
+    ? anOperator
+    : actor
+  return ` by ${by} at ${iso(at)}${reason === null ? "" : `: ${reason}`}`
+}
+
+const unknown = CurrentOperator.defaultValue().name
+const anOperator = "an operator"
 
 const skips = ["skip", "skipNext"]
 
-/** Who did one of these things last of what had been done by then; nothing when the audit does not tell any more. */
+/** Who did one of these things last of what had been done by then; an operator when the audit does not tell any more. */
 const actOf = (acts: ReadonlyArray<Audit>, actions: ReadonlyArray<string>, by: number): string => {
   const act = acts.find(({ action, at }) => actions.includes(action) && at <= by)
-  return act === undefined ? "" : byWhom(act)
+  return act === undefined ? ` by ${anOperator}` : byWhom(act)
 }
 
 const cut = { Paused: ["pause"], Edited: ["edit", "apply"] }
@@ -176,7 +186,7 @@ const sentence = (decision: Decision, acts: ReadonlyArray<Audit>, until: number)
     case "Excluded":
       return `It did not start: a calendar excludes it (${decision.by}).`
     case "Skipped":
-      return `It did not start: an operator had it skipped${actOf(acts, skips, until)}.`
+      return `It did not start: it was skipped${actOf(acts, skips, until)}.`
     case "Frozen":
       return `It did not start: all schedules were frozen${actOf(acts, ["freeze"], until)}.`
     case "Paused":
@@ -230,7 +240,7 @@ const inTheWay = ({ acts, frozen, now, row }: Seen, obstacle: Obstacle): string 
     case "Excluded":
       return `excluded: ${obstacle.by}`
     case "Skipped":
-      return `skipped by an operator${actOf(acts, [obstacle.action], now)}`
+      return `skipped${actOf(acts, [obstacle.action], now)}`
     case "Frozen":
       return frozen === undefined
         ? "all schedules were frozen at its instant"
@@ -266,7 +276,11 @@ export const upcoming = Effect.fnUntraced(function*(
 
 // ── one instant ─────────────────────────────────────────────────────────────────────────────────────────────────────
 
-const noTick = ({ plan }: Read, instant: number): string => {
+const noTick = ({ plan, policies: { from, until }, timetable }: Read, instant: number): string => {
+  if (timetable.next(instant - 1) === instant) {
+    if (from !== null && instant < from) return `It is no tick: the schedule begins at ${iso(from)} (from).`
+    if (until !== null && instant >= until) return `It is no tick: the schedule ends at ${iso(until)} (until).`
+  }
   const [before, after] = [plan.prev(instant), plan.next(instant)]
   const near = [
     before === null ? "" : `the tick before is ${iso(before)}`,
@@ -314,7 +328,9 @@ const undecided = (seen: Seen, instant: number): string => {
   }
   return startsAt > now
     ? `It has not come yet: it starts in ${inWords(startsAt - now)}.`
-    : `It is due since ${inWords(now - startsAt)} and starts as soon as an engine looks at it.`
+    : `It is due${
+      now - startsAt < 1_000 ? " now" : ` since ${inWords(now - startsAt)}`
+    } and starts as soon as an engine looks at it.`
 }
 
 const nobody = ({ workflow }: ScheduleRow): string =>

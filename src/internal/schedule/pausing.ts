@@ -56,7 +56,7 @@ export const resume = (standing: Standing, catchUp: "latest" | "all" | undefined
   const ledger = new Ledger(state.ahead)
   const caughtUp = catchUp !== undefined && content.nextAt !== null && plan.dueAt(content.nextAt) <= now
   // Ticks that are caught up have an answer each, and the pause must not be a second one.
-  const nextAt = caughtUp ? content.nextAt : ledger.addPause(plan, content.nextAt, content.pausedAt ?? now, now)
+  const nextAt = caughtUp ? content.nextAt : ledger.addPause(plan, content.nextAt, content.pausedAt ?? now, now + 1)
   const next = revised(content, {
     status: "Active",
     ...at(plan, nextAt, state),

@@ -282,7 +282,7 @@ const act = (subject: Subject, move: Move, now: number): Subject => {
       if (row.status === "Active") return subject
       const active = { status: "Active", pausedAt: null, pauseReason: null, resumeAt: null } as const
       const caughtUp = mode !== "none" && row.nextAt !== null && dueAt(row.nextAt) <= now
-      const open = firstDue(now)
+      const open = firstDue(now + 1)
       const nextAt = caughtUp || row.nextAt === null ? row.nextAt : open === null ? null : Math.max(row.nextAt, open)
       const ahead = state.ahead.filter((tick) => nextAt !== null && nextAt <= tick)
       return {
