@@ -112,6 +112,11 @@ const remedies: ReadonlyArray<Remedy> = [
       "This process and the server do not agree on encryption: compare sslmode and its companions with the server's"
   },
   {
+    of: worded(/in response to SSLRequest|message during startup|^Unknown backend message/, noCode),
+    remedy: "What answers there does not speak as a Postgres does: correct the host and the port in the URL",
+    passes: true
+  },
+  {
     of: coded("ENOTFOUND", "EAI_AGAIN"),
     remedy: "Correct the host in the URL if this is not the name of one",
     passes: true
