@@ -10,7 +10,7 @@ import type { InvalidInput } from "../src/Errors.ts"
 import * as Memory from "../src/Memory.ts"
 import * as Run from "../src/Run.ts"
 import * as Schedule from "../src/Schedule.ts"
-import { SystemDb } from "../src/SystemDb.ts"
+import type { SystemDb } from "../src/SystemDb.ts"
 import { answers, day, hour, hourly, hours, info, Job, minute, Told, world } from "./support/hourly.ts"
 
 const at = (hours: number) => TestClock.setTime(day + hours * hour)
