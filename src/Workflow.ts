@@ -183,7 +183,7 @@ const start = Effect.fnUntraced(function*(
   if (Result.isFailure(encoded)) return yield* new InvalidInput({ field: "payload", reason: encoded.failure })
   const id = options.runId === undefined
     ? yield* newRunId(workflow.name)
-    : yield* names.check("runId", options.runId)
+    : yield* names.checkRunId(options.runId)
   const { body, trace } = yield* Effect.withFiber((fiber) =>
     Effect.succeed({ body: currentExecution(fiber), trace: traceOf(fiber) })
   )

@@ -106,7 +106,8 @@ describe("starting a run", () => {
   it.effect("a run id that cannot be one is refused with InvalidInput", () =>
     Effect.gen(function*() {
       const { run } = yield* single(Layer.empty)
-      for (const runId of ["", "a\0b", "x".repeat(513), "\u4e2d".repeat(171), "\ud800"]) {
+      const ofTick = "sched-nightly-2030-01-01T01:00:00.000Z"
+      for (const runId of ["", "a\0b", "x".repeat(513), "\u4e2d".repeat(171), "\ud800", ofTick]) {
         const error = yield* Effect.flip(run(Double.start({ n: 1 }, { runId })))
         assert(error._tag === "InvalidInput")
         assert.strictEqual(error.field, "runId")

@@ -18,3 +18,8 @@ export const bounded = (text: string): string => {
   }
   return head + hash
 }
+
+const ofTick = /^sched-(.*)-\d{4}-\d\d-\d\dT[\d:.]{12}Z(?:~[0-9a-z]+)?$/s
+
+/** The schedule of which a tick's run has this id; undefined for every other id. */
+export const scheduleOfTick = (runId: string): string | undefined => ofTick.exec(runId)?.[1]

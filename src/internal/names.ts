@@ -1,7 +1,7 @@
 /** What a name, an id or any other text may be, in every store. */
 import * as Effect from "effect/Effect"
 import { InvalidInput } from "../Errors.ts"
-import { maxBytes } from "./ids.ts"
+import { maxBytes, scheduleOfTick } from "./ids.ts"
 import { fault as textFault } from "./texts.ts"
 
 /** Why `value` cannot be a name or an id of at most so many bytes, or undefined when it can. */
@@ -26,3 +26,9 @@ export const checkText = (field: string, value: string): Effect.Effect<string, I
   const reason = textFault(value)
   return reason === undefined ? Effect.succeed(value) : Effect.fail(new InvalidInput({ field, reason }))
 }
+
+/** The id that somebody gives a run: not that of a tick, which would be left out if it found its id taken. */
+export const checkRunId = (runId: string): Effect.Effect<string, InvalidInput> =>
+  scheduleOfTick(runId) === undefined
+    ? check("runId", runId)
+    : Effect.fail(new InvalidInput({ field: "runId", reason: "is that of a schedule's tick; choose another one" }))

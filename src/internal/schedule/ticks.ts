@@ -2,6 +2,7 @@
 import * as DateTime from "effect/DateTime"
 import type { TickRun } from "../../SystemDb.ts"
 import type { Timetable } from "../../Timing.ts"
+import { scheduleOfTick } from "../ids.ts"
 import type { Plan } from "./plan.ts"
 import type { Policies } from "./policies.ts"
 
@@ -31,12 +32,10 @@ const nameInTrigger = (schedule: string): string => schedule.replace(/[%:]/g, en
 /** The id of a run that was asked for by hand, under a key of its own. */
 export const triggerIdOf = (schedule: string, key: string): string => `sched:${nameInTrigger(schedule)}:${key}`
 
-const ofTickId = /^sched-(.*)-\d{4}-\d\d-\d\dT[\d:.]{12}Z(?:~[0-9a-z]+)?$/s
-
 /** The schedule whose tick or trigger a run is, as far as its id tells; wrong ids tell nothing wrong that matters. */
 export const scheduleOf = (runId: string): string | undefined => {
   if (runId.startsWith("sched:")) return unescaped(runId.slice("sched:".length).split(":", 1)[0]!)
-  return ofTickId.exec(runId)?.[1]
+  return scheduleOfTick(runId)
 }
 
 const unescaped = (name: string): string => name.replaceAll("%3A", ":").replaceAll("%25", "%")
