@@ -62,7 +62,7 @@ const floors: ReadonlyArray<Floor> = [
       ["src/internal/execution.ts"],
       ["src/internal/interposed.ts"],
       ["src/internal/{attempts,inBody,registry,undo}.ts"],
-      ["src/internal/{begin,body,endings,steps}.ts"],
+      ["src/internal/{begin,body,endings,once,steps}.ts"],
       ["src/Run.ts"],
       ["src/{Workflow,Step}.ts", "src/internal/schedule/**"],
       ["src/Schedule.ts"],

@@ -4,7 +4,7 @@
  * A schedule is a pure value made by {@link make} and becomes a row in the store: with {@link layer} at start-up, or with
  * {@link create} and {@link apply} at run time. Any engine over the same store fires it. An instant it names is a *tick*; to
  * *fire* is to turn a tick into a run. Every tick has an answer: a run, or an entry in the {@link ledger} that says why not.
- * Everything here but `layer` and `current` needs the store alone, no engine.
+ * Everything here but `layer`, `current` and `previous` needs the store alone, no engine.
  *
  * Not in here: the fibers that fire, which are in `Engine`; timings, which are in `Timing` and `Cron`; durable backfills, which
  * are in `Backfill`.
@@ -35,7 +35,7 @@ export { Event } from "./internal/schedule/events.ts"
 export type { Explanation, Upcoming } from "./internal/schedule/explain.ts"
 export type { Answer, Cause, Decision, HistoryEntry } from "./internal/schedule/history.ts"
 export type { Dropped, Filter, Info, Policies, Status } from "./internal/schedule/info.ts"
-export { current, type Occasion } from "./internal/schedule/occasion.ts"
+export { current, type Occasion, type Previous, previous } from "./internal/schedule/occasion.ts"
 export type { CatchUp, Hook, Overlap, PolicyChanges, PolicyOptions } from "./internal/schedule/policies.ts"
 export {
   audit,

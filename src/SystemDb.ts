@@ -365,6 +365,15 @@ export class SystemDb extends Context.Service<SystemDb, {
   ) => Effect.Effect<{ readonly runs: ReadonlyArray<Run>; readonly entries: ReadonlyArray<Entry> }, StoreError>
 
   /**
+   * What the runs before this one came to: of those that the same schedule started of the same workflow for earlier instants, the
+   * last by tick (ties by id) that Succeeded, and the last that Failed or is Dead. Neither for a run that no schedule started, or
+   * whose schedule was deleted; what an earlier schedule of the name started does not count.
+   */
+  readonly findPrevious: (
+    runId: string
+  ) => Effect.Effect<{ readonly success: Run | null; readonly failure: Run | null }, StoreError>
+
+  /**
    * Deletes what is too old, in one small batch; how many rows of each kind. Call again until it deletes none. No run that a live
    * one may start again goes: its child, or one that it was given. Rows are counted for some hundred schedules at a time: when
    * these have nothing left, a later call goes on with others. Four more round trips when there are runs to delete.

@@ -36,16 +36,16 @@ import * as Codec from "./internal/codec.ts"
 import * as Durations from "./internal/durations.ts"
 import * as Endings from "./internal/endings.ts"
 import { CurrentRun, CurrentStep } from "./internal/execution.ts"
-import { identifyOwn, type Own } from "./internal/identity.ts"
+import { identifyOwn } from "./internal/identity.ts"
 import { bounded } from "./internal/ids.ts"
 import { currentExecution } from "./internal/inBody.ts"
 import * as names from "./internal/names.ts"
-import * as Outcome from "./internal/outcome.ts"
+import { once } from "./internal/once.ts"
 import { Engine } from "./internal/registry.ts"
 import { traceOf, unstacked } from "./internal/tracing.ts"
 import * as uuids from "./internal/uuid.ts"
 import * as Run from "./Run.ts"
-import { type StepRecord, SystemDb } from "./SystemDb.ts"
+import { SystemDb } from "./SystemDb.ts"
 
 export {
   /**
@@ -399,40 +399,6 @@ export const current: Effect.Effect<
   CurrentRun
 > = CurrentRun.use(({ run }) => Effect.succeed({ id: run.id, workflow: run.workflow, attempt: run.attempt }))
 
-/** What a record of a value or a wait has in common with any other. */
-const record = (kind: StepRecord["kind"], startedAt: number) => ({
-  kind,
-  attempts: 1,
-  errors: null,
-  startedAt
-})
-
-/** A value made once per run and the same on every replay. */
-const value = <A>(own: Own, make: Effect.Effect<A>): Effect.Effect<A, never, CurrentRun> =>
-  CurrentRun.use((execution) =>
-    Effect.withFiber((fiber) => {
-      const id = identifyOwn(execution, fiber, own, "", "take it before the branches fork")
-      const known = execution.recorded(id, "Value")
-      if (known !== undefined) {
-        return execution.inTurn(fiber, known, () => {
-          const outcome = Outcome.parse(known.outcome!)
-          return Effect.succeed(JSON.parse((outcome as { readonly value: string }).value) as A)
-        })
-      }
-      return execution.perform(
-        fiber,
-        id,
-        Effect.gen(function*() {
-          const made = yield* make
-          const outcome = Outcome.stringify(Outcome.fromSuccess(made, Codec.plainJson<A>()))
-          const now = yield* Clock.currentTimeMillis
-          yield* execution.record({ ...id, ...record("Value", now), outcome, wakeAt: null })
-          return made
-        })
-      )
-    })
-  )
-
 /**
  * The time, recorded: the same on every replay. One durable write.
  *
@@ -440,7 +406,7 @@ const value = <A>(own: Own, make: Effect.Effect<A>): Effect.Effect<A, never, Cur
  * @since 0.1.0
  */
 export const now: Effect.Effect<DateTime.Utc, never, CurrentRun> = Effect.map(
-  value("now", Clock.currentTimeMillis),
+  once("now", () => Clock.currentTimeMillis),
   DateTime.makeUnsafe
 )
 
@@ -450,7 +416,7 @@ export const now: Effect.Effect<DateTime.Utc, never, CurrentRun> = Effect.map(
  * @category body
  * @since 0.1.0
  */
-export const uuid: Effect.Effect<string, never, CurrentRun> = value("uuid", uuids.v7)
+export const uuid: Effect.Effect<string, never, CurrentRun> = once("uuid", () => uuids.v7)
 
 /**
  * Waits durably: the wake time is recorded before the wait begins and holds across restarts and workers.
@@ -488,7 +454,18 @@ export const sleep = (
       }
       const write = Effect.flatMap(Clock.currentTimeMillis, (now) => {
         const wakeAt = Math.ceil(now + millis.success)
-        return Effect.as(execution.record({ ...id, ...record("Sleep", now), outcome: null, wakeAt }), wakeAt)
+        return Effect.as(
+          execution.record({
+            ...id,
+            kind: "Sleep",
+            attempts: 1,
+            errors: null,
+            startedAt: now,
+            outcome: null,
+            wakeAt
+          }),
+          wakeAt
+        )
       })
       return Effect.flatMap(execution.perform(fiber, id, write), wait)
     })

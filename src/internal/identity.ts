@@ -7,8 +7,8 @@ import * as names from "./names.ts"
 
 const prefix = "Workflow."
 
-/** The steps that the library makes: waits, times and ids, and how often a body has started a workflow. */
-export type Own = "sleep" | "now" | "uuid" | `start ${string}`
+/** The steps that the library makes: waits, times, ids and what came before, and how often a body has started a workflow. */
+export type Own = "sleep" | "now" | "uuid" | "previous" | `start ${string}`
 
 const refuse = (field: string, reason: string | undefined): void => {
   if (reason !== undefined) throw new InvalidInput({ field, reason })

@@ -56,6 +56,8 @@ export const lookups = (store: Store): Store => ({
       : noRows,
   findDecisions: (schedule, instant) =>
     storable(schedule) ? store.findDecisions(schedule, instant) : Effect.succeed({ runs: [], entries: [] }),
+  findPrevious: (runId) =>
+    storable(runId) ? store.findPrevious(runId) : Effect.succeed({ success: null, failure: null }),
 
   findBackfill: (id) => storable(id) ? store.findBackfill(id) : Effect.succeedNone,
   listBackfills: (schedule, { after, limit }) =>

@@ -102,6 +102,7 @@ export const seal = (given: Store, options: { readonly maxValueBytes: number }):
     ),
     listHistory: intercepted("listHistory", store.listHistory),
     findDecisions: intercepted("findDecisions", store.findDecisions),
+    findPrevious: intercepted("findPrevious", store.findPrevious),
     prune: intercepted("prune", store.prune),
     createBackfill: intercepted("createBackfill", store.createBackfill),
     findBackfill: intercepted("findBackfill", store.findBackfill),

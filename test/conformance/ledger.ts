@@ -146,6 +146,32 @@ const remembering = (test: Declare) => {
   )
 
   test(
+    "before a run come those of its schedule and workflow for earlier instants, the last by tick of each kind of end",
+    Effect.gen(function*() {
+      const { db, enqueue, name, newSchedule, put, run, worker } = yield* recording
+      yield* put(newSchedule("other"))
+      yield* enqueue({ asks: 50, old: 10, "tie a": 30, "tie b": 30, failed: 20, cancelled: 35, later: 60 })
+      yield* enqueue({ foreign: 45 }, "other")
+      const owner = yield* worker()
+      const claimed = yield* db.claim({ worker: owner, limit: 100, workflows: [(yield* run("asks")).workflow] })
+      const leases = new Map(
+        claimed.runs.map(({ run }) => [run.id, { runId: run.id, worker: owner, epoch: run.epoch }])
+      )
+      const finish = (id: string, status: "Succeeded" | "Failed") =>
+        db.finish(leases.get(name(id))!, { status, outcome: JSON.stringify({ _tag: "Success", value: id }) })
+      assert.deepStrictEqual(yield* db.findPrevious(name("asks")), { success: null, failure: null })
+      for (const id of ["later", "tie b", "old", "tie a", "foreign"]) yield* finish(id, "Succeeded")
+      yield* finish("failed", "Failed")
+      yield* db.cancel(name("cancelled"), null)
+      yield* enqueue({ live: 40 })
+      const found = { success: yield* run("tie b"), failure: yield* run("failed") }
+      assert.deepStrictEqual(yield* db.findPrevious(name("asks")), found)
+      assert.deepStrictEqual(yield* db.findPrevious(name("old")), { success: null, failure: null })
+      assert.deepStrictEqual(yield* db.findPrevious(name("absent")), { success: null, failure: null })
+    })
+  )
+
+  test(
     "entries that cover an instant are looked for among the hundred that begin last before it",
     Effect.gen(function*() {
       const { db, name, record } = yield* recording

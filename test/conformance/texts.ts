@@ -27,6 +27,7 @@ export const texts = (it: Declare) => {
         ]
         assert.isTrue(none.every((found) => Option.isNone(found as Option.Option<unknown>)))
         const { entries, runs } = yield* db.findDecisions(text, t0)
+        assert.deepStrictEqual(yield* db.findPrevious(text), { success: null, failure: null })
         const empty = [
           ...yield* db.listSteps(text),
           ...yield* db.listRuns({ workflow: [text] }, page),

@@ -263,6 +263,7 @@ const intercepted = (test: Declare) => {
         triggerSchedule: trigger("s", tick("r", t0), { owner }),
         listHistory: db.listHistory({ schedule: name("s"), from: null, to: null, newestFirst: true }, page),
         findDecisions: db.findDecisions(name("s"), t0),
+        findPrevious: db.findPrevious(held.runId),
         prune: db.prune({ runsBefore: null, runsKept: null, entriesBefore: null, entriesKept: null, limit: 1 }),
         createBackfill: db.createBackfill({
           id: name("new"),

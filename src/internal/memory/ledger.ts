@@ -5,7 +5,7 @@ import { isFinished } from "../lifecycle.ts"
 import { atomic, byCodePoint, type State } from "./state.ts"
 
 type Store = SystemDb["Service"]
-type Methods = Pick<Store, "listAudits" | "listHistory" | "findDecisions" | "prune">
+type Methods = Pick<Store, "listAudits" | "listHistory" | "findDecisions" | "findPrevious" | "prune">
 
 const runsOf = (state: State, schedule: string): ReadonlyArray<Run> =>
   Array.from(state.runsOf.get(schedule) ?? [], (id) => state.runs.get(id)!)
@@ -21,6 +21,18 @@ const ofEntry = (entry: Entry): HistoryRow => ({
 
 const compare = (a: Pick<HistoryRow, "at" | "key">, b: Pick<HistoryRow, "at" | "key">): number =>
   a.at - b.at || byCodePoint(a.key, b.key)
+
+/** The runs of the schedule and the workflow of this one, for earlier instants, the last one first. */
+const before = (state: State, id: string): ReadonlyArray<Run> => {
+  const own = state.runs.get(id)
+  const schedule = state.schedules.get(own?.schedule ?? "")
+  if (own === undefined || schedule === undefined || own.createdAt < schedule.createdAt) return []
+  return runsOf(state, schedule.name)
+    .filter(({ createdAt, tick, workflow }) =>
+      tick! < own.tick! && workflow === own.workflow && createdAt >= schedule.createdAt
+    )
+    .sort((a, b) => b.tick! - a.tick! || byCodePoint(b.id, a.id))
+}
 
 const inside = ({ from, to }: HistoryFilter) => ({ at }: HistoryRow): boolean =>
   (from === null || at >= from) && (to === null || at < to)
@@ -121,6 +133,15 @@ export const make = (state: State): Methods => ({
         .filter(({ last }) => last >= instant)
         .sort((a, b) => b.position - a.position)
     })),
+
+  findPrevious: (runId) =>
+    Effect.sync(() => {
+      const runs = before(state, runId)
+      return {
+        success: runs.find(({ status }) => status === "Succeeded") ?? null,
+        failure: runs.find(({ status }) => status === "Failed" || status === "Dead") ?? null
+      }
+    }),
 
   prune: (request) => atomic(() => Effect.succeed(prune(state, request)))
 })

@@ -82,7 +82,8 @@ const long: ReadonlySet<string> = new Set([
   "listBackfills",
   "listAudits",
   "listHistory",
-  "findDecisions"
+  "findDecisions",
+  "findPrevious"
 ])
 
 /**

@@ -67,6 +67,12 @@ const history = (t: Tables, newestFirst: boolean): string => {
     order by p.at ${order}, p.key ${order} limit $6::int`
 }
 
+/** The last run before that of `own` by tick that has this status. */
+const last = (t: Tables, status: string): string => `
+      (select r.* from own join ${t.runs} r on r.schedule = own.schedule and r.tick < own.tick
+      where r.status = '${status}' and r.workflow = own.workflow and r.created_at >= own.since
+      order by r.tick desc, r.id desc limit 1)`
+
 const audits = (t: Tables, which: string): string => `
     select ${auditColumns} from ${t.audits} a
     where ${which} and a.position < ${position("$1")} order by a.position desc limit $2::int`
@@ -106,6 +112,16 @@ export const statements = (t: Tables) => ({
       where begun.last_tick >= $2::timestamptz(3)
     ) p
     order by (p.run).created_at, (p.run).id, (p.entry).position desc`,
+
+  /** At most one that Succeeded, and the last of those that did not. */
+  previous: `
+    with own as materialized (
+      select r.schedule, r.workflow, r.tick, s.created_at as since
+      from ${t.runs} r join ${t.schedules} s on s.name = r.schedule and r.created_at >= s.created_at
+      where r.id = $1::text)
+    select ${runColumns("r")}
+    from (${["Succeeded", "Failed", "Dead"].map((status) => last(t, status)).join(" union all")}) r
+    order by r.tick desc, r.id desc`,
 
   /**
    * Deletes entries and audits, and finds runs to delete. Looks at indexes from their old ends and stops when it has found enough:

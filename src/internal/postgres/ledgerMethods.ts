@@ -5,10 +5,13 @@ import { type Database, patiently, query } from "./database.ts"
 import { storeError } from "./errors.ts"
 import { statements } from "./ledger.ts"
 import { instant, texts } from "./parameters.ts"
-import { isRun, type PerhapsRun, toRun } from "./rows.ts"
+import { isRun, type PerhapsRun, type RunRow, toRun } from "./rows.ts"
 import { transact } from "./transactions.ts"
 
-export type LedgerMethods = Pick<SystemDb["Service"], "listAudits" | "listHistory" | "findDecisions" | "prune">
+export type LedgerMethods = Pick<
+  SystemDb["Service"],
+  "listAudits" | "listHistory" | "findDecisions" | "findPrevious" | "prune"
+>
 
 type AuditRow = Omit<Audit, "at"> & { readonly at: Date }
 
@@ -92,6 +95,14 @@ export const make = (db: Database): LedgerMethods => {
     findDecisions: Effect.fn("SystemDb.findDecisions")(function*(schedule, at) {
       const rows = yield* query<PageRow>(db, "findDecisions", s.decisions, [schedule, instant(at)])
       return { runs: rows.filter(isRun).map(toRun), entries: rows.filter(isEntry).map(toEntry) }
+    }),
+
+    findPrevious: Effect.fn("SystemDb.findPrevious")(function*(runId) {
+      const runs = (yield* query<RunRow>(db, "findPrevious", s.previous, [runId])).map(toRun)
+      return {
+        success: runs.find(({ status }) => status === "Succeeded") ?? null,
+        failure: runs.find(({ status }) => status !== "Succeeded") ?? null
+      }
     }),
 
     prune: Effect.fn("SystemDb.prune")(function*({ entriesBefore, entriesKept, limit, runsBefore, runsKept }) {
