@@ -15,7 +15,6 @@ import * as DateTime from "effect/DateTime"
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import * as Queue from "effect/Queue"
-import type * as Result from "effect/Result"
 import type * as Scope from "effect/Scope"
 import * as Stream from "effect/Stream"
 import { BackfillEnded, BackfillNotFound, InvalidInput, type StoreError } from "./Errors.ts"
@@ -23,19 +22,16 @@ import { ask } from "./internal/ask.ts"
 import type { BackfillStatus } from "./internal/lifecycle.ts"
 import * as Pages from "./internal/pages.ts"
 import { door } from "./internal/schedule/actor.ts"
-import { planned } from "./internal/schedule/backfilling.ts"
 import * as Counting from "./internal/schedule/backfillPlan.ts"
+import * as Requests from "./internal/schedule/backfillRequest.ts"
 import { audits, type Store } from "./internal/schedule/change.ts"
 import * as Commands from "./internal/schedule/commands.ts"
 import * as Definition from "./internal/schedule/definition.ts"
-import { type Context, nameOf, type Ref, subjectOf } from "./internal/schedule/schedule.ts"
+import { nameOf, type Ref, subjectOf } from "./internal/schedule/schedule.ts"
 import type { TicksError } from "./internal/schedule/starting.ts"
-import { iso } from "./internal/schedule/ticks.ts"
 import type { Because } from "./internal/schedule/verbs.ts"
 import * as Windows from "./internal/schedule/window.ts"
-import * as texts from "./internal/texts.ts"
-import * as uuids from "./internal/uuid.ts"
-import { type Backfill, type NewBackfill, type ScheduleRow, SystemDb } from "./SystemDb.ts"
+import { type Backfill, SystemDb } from "./SystemDb.ts"
 
 // ── what a backfill is ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -145,55 +141,7 @@ export const plan: (schedule: Ref, window: Windows.Window) => Effect.Effect<Plan
   }
 })
 
-/**
- * What a backfill is to do.
- *
- * @category models
- * @since 0.1.0
- */
-export interface StartOptions<R extends Ref = Ref> extends Windows.Window, Because {
-  /** The backfill's identity, at most 64 bytes. Default a fresh UUID. */
-  readonly id?: string | undefined
-  /** From which end of the window it begins. Default `"oldest"`. */
-  readonly order?: "oldest" | "newest" | undefined
-  /** How many of its runs may be live at once. Default 10. */
-  readonly concurrency?: number | undefined
-  /** Whether a tick that has a run is passed over, or gets another one. Default `"skip"`. */
-  readonly onExisting?: "skip" | "rerun" | undefined
-  /** What its runs are given instead of the schedule's context at the time. */
-  readonly context?: Context<R> | undefined
-}
-
-const maxIdLength = 64
-const defaultConcurrency = 10
-const maxConcurrency = 100_000
-
-const checkId = (id: string): Effect.Effect<string, InvalidInput> =>
-  Effect.fromResult(texts.checkShort("id", id, maxIdLength))
-
-const checkConcurrency = (concurrency: number): Effect.Effect<number, InvalidInput> =>
-  Number.isSafeInteger(concurrency) && concurrency >= 1 && concurrency <= maxConcurrency
-    ? Effect.succeed(concurrency)
-    : Effect.fail(
-      new InvalidInput({ field: "concurrency", reason: `must be a whole number from 1 to ${maxConcurrency}` })
-    )
-
-const encodeContext = (schedule: Ref, row: ScheduleRow, context: unknown): Result.Result<string, InvalidInput> => {
-  const { workflow } = subjectOf(schedule)
-  return workflow === undefined
-    ? Definition.encodeKnownContext(row, context)
-    : Definition.encodeContext(workflow, context)
-}
-
-const saidOf = (backfill: NewBackfill) => ({
-  id: backfill.id,
-  from: iso(backfill.from),
-  to: iso(backfill.to),
-  order: backfill.newestFirst ? "newest" : "oldest",
-  concurrency: backfill.concurrency,
-  onExisting: backfill.rerun ? "rerun" : "skip",
-  ...backfill.context !== null && { context: JSON.parse(backfill.context) as unknown }
-})
+export type { StartOptions } from "./internal/schedule/backfillRequest.ts"
 
 /**
  * Starts a backfill of every tick in the window that no calendar excludes, and returns at once. Started again under the same id
@@ -237,31 +185,15 @@ const saidOf = (backfill: NewBackfill) => ({
  */
 export const start: <R extends Ref>(
   schedule: R,
-  options: StartOptions<R>
+  options: Requests.StartOptions<R>
 ) => Effect.Effect<Info, TicksError, SystemDb> = Effect.fn("Backfill.start")(
-  function*<R extends Ref>(schedule: R, options: StartOptions<R>) {
+  function*<R extends Ref>(schedule: R, options: Requests.StartOptions<R>) {
     const db = yield* SystemDb
     yield* door(options.reason)
-    const span = yield* Windows.span(options)
-    const id = options.id === undefined ? yield* uuids.v7 : yield* checkId(options.id)
-    const concurrency = yield* checkConcurrency(options.concurrency ?? defaultConcurrency)
+    const ask = yield* Requests.request(options)
     const row = yield* Commands.find(db, subjectOf(schedule))
-    const { policies } = yield* Effect.fromResult(Definition.read(row))
-    const asked: NewBackfill = {
-      id,
-      schedule: row.name,
-      ...span,
-      newestFirst: options.order === "newest",
-      concurrency,
-      rerun: options.onExisting === "rerun",
-      context: options.context === undefined
-        ? null
-        : yield* Effect.fromResult(encodeContext(schedule, row, options.context)),
-      planned: planned(row, policies)
-    }
-    const said = { name: row.name, action: "backfill", after: saidOf(asked) }
-    const [audit] = yield* audits([said], options.reason ?? null)
-    const { backfill } = yield* db.createBackfill(asked, audit!)
+    const { asked, audit } = yield* ask(row, subjectOf(schedule).workflow)
+    const { backfill } = yield* db.createBackfill(asked, audit)
     if (backfill.schedule === row.name) return toInfo(backfill)
     const reason = `is that of a backfill of schedule ${JSON.stringify(backfill.schedule)}`
     return yield* new InvalidInput({ field: "id", reason })

@@ -15,14 +15,17 @@ import * as Effect from "effect/Effect"
 import * as Layer from "effect/Layer"
 import * as Option from "effect/Option"
 import type * as Cron from "./Cron.ts"
-import { type InvalidInput, ScheduleExists, type StoreError, type ValueTooLarge } from "./Errors.ts"
+import { InvalidInput, ScheduleExists, type StoreError, type ValueTooLarge } from "./Errors.ts"
 import { Engine } from "./internal/registry.ts"
 import { CurrentOperator, door } from "./internal/schedule/actor.ts"
 import * as Applying from "./internal/schedule/applying.ts"
+import type { StartOptions } from "./internal/schedule/backfillRequest.ts"
+import { beginning } from "./internal/schedule/beginning.ts"
 import * as Changes from "./internal/schedule/change.ts"
 import * as Definition from "./internal/schedule/definition.ts"
 import { pausedFrom } from "./internal/schedule/pausing.ts"
 import type { Any } from "./internal/schedule/schedule.ts"
+import type { TriggerOptions } from "./internal/schedule/starting.ts"
 import type { PauseOptions } from "./internal/schedule/verbs.ts"
 import { millis } from "./internal/schedule/window.ts"
 import { SystemDb } from "./SystemDb.ts"
@@ -108,25 +111,31 @@ export type DefinitionError = Cron.CronParseError | InvalidInput | ScheduleExist
  * @category models
  * @since 0.1.0
  */
-export interface CreateOptions {
+export interface CreateOptions<S extends Any = Any> {
   /** Whether it begins Paused: with `true` until it is resumed. The reason and the end are those of a pause. */
   readonly paused?: boolean | PauseOptions | undefined
+  /** Whether a run is triggered with it: with `true` for now, or as `trigger` takes it. The run is enqueued. */
+  readonly trigger?: boolean | TriggerOptions<S> | undefined
+  /** A durable backfill that is started with it, as `Backfill.start` takes it. */
+  readonly backfill?: StartOptions<S> | undefined
 }
 
 /**
- * Stores a new schedule, Active from its first tick after now, or Paused.
+ * Stores a new schedule, Active from its first tick after now, or Paused; with a triggered run and a backfill when it is to begin
+ * with them. All of it is there afterwards, or nothing, also when the answer is lost.
  *
- * Fails:   `ScheduleExists` when the name is taken · `CronParseError` and `InvalidInput` say what is wrong with it
- * Cost:    3 round trips
+ * Fails:   `ScheduleExists` when the name is taken · `CronParseError` and `InvalidInput` say what is wrong with it, also with
+ *          `trigger.` or `backfill.` before the field, and `backfill.id` when a backfill has that id
+ * Cost:    3 round trips, and 1 to see why it was refused
  *
  * @category operations
  * @since 0.1.0
  */
-export const create: (
-  schedule: Any,
-  options?: CreateOptions
+export const create: <S extends Any>(
+  schedule: S,
+  options?: CreateOptions<S>
 ) => Effect.Effect<void, DefinitionError, SystemDb> = Effect.fn("Schedule.create")(
-  function*(schedule, { paused = false } = {}) {
+  function*<S extends Any>(schedule: S, { backfill, paused = false, trigger = false }: CreateOptions<S> = {}) {
     const db = yield* SystemDb
     const pause: PauseOptions = typeof paused === "boolean" ? {} : paused
     yield* door(pause.reason)
@@ -137,7 +146,18 @@ export const create: (
     const content = paused === false
       ? active
       : yield* Effect.fromResult(pausedFrom(active, now, { reason: pause.reason, until }))
-    if (!(yield* Changes.create(db, content))) return yield* new ScheduleExists({ schedule: schedule.name })
+    const begun = yield* Effect.catchTag(
+      beginning(content, schedule.workflow, now, {
+        trigger: trigger === false ? undefined : trigger === true ? {} : trigger,
+        backfill
+      }),
+      "Undecodable",
+      Effect.die
+    )
+    if (yield* Changes.create(db, content, begun)) return
+    const taken = begun.backfills.length > 0 && Option.isNone(yield* db.findSchedule(schedule.name))
+    if (!taken) return yield* new ScheduleExists({ schedule: schedule.name })
+    return yield* new InvalidInput({ field: "backfill.id", reason: "is that of another backfill" })
   }
 )
 

@@ -32,6 +32,7 @@ import type {
   NewRun,
   NewStepRecord,
   Page,
+  Prune,
   Pulse,
   Released,
   Run,
@@ -54,7 +55,6 @@ import type {
   HistoryRow,
   NewAudit,
   NewBackfill,
-  Prune,
   ScheduleChange,
   ScheduleFilter,
   ScheduleRow,
@@ -69,6 +69,7 @@ export type {
   NewRun,
   NewStepRecord,
   Page,
+  Prune,
   Pulse,
   Released,
   Run,
@@ -96,7 +97,7 @@ export type {
   NewAudit,
   NewBackfill,
   NewEntry,
-  Prune,
+  NewTrigger,
   ScheduleChange,
   ScheduleContent,
   ScheduleDefinition,
@@ -292,8 +293,8 @@ export class SystemDb extends Context.Service<SystemDb, {
   readonly findControl: (key: string) => Effect.Effect<Option.Option<Control>, StoreError>
 
   /**
-   * Makes a change as a whole and audits it; false, and nothing is written, when something does not stand at the turn given,
-   * and the caller must look again. A change that was made before, by its id, is true and not made again. Two round trips.
+   * Makes a change as a whole and audits it; false, and nothing is written, when something does not stand at the turn given
+   * or the id of a backfill is taken, and the caller must look again. A change that was made before, by its id, is true and not made again. Two round trips.
    */
   readonly changeSchedules: (change: ScheduleChange) => Effect.Effect<boolean, ValueTooLarge | StoreError>
 

@@ -242,6 +242,57 @@ it.effect("a schedule can be created Paused, with a reason and an end", () =>
     assert.strictEqual(yield* refusedField(past), "until")
   })))
 
+it.effect("a schedule can be created with a triggered run and a backfill, which are audited with it", () =>
+  alone(Effect.gen(function*() {
+    yield* Schedule.create(hourly(), {
+      paused: true,
+      trigger: { idempotencyKey: "first", startDeadline: "1 minute", reason: "right away" },
+      backfill: { from: day - 3 * hour, to: day, id: "before", concurrency: 1, order: "newest" }
+    })
+    const [run] = yield* Run.list({ schedule: ["hourly"] })
+    assert.deepStrictEqual([run?.id, run?.status], ["sched:hourly:first", "Enqueued"])
+    const backfill = Option.getOrThrow(yield* Backfill.get("before"))
+    assert.deepStrictEqual(
+      [backfill.status, backfill.schedule, backfill.order, backfill.concurrency],
+      ["Active", "hourly", "newest", 1]
+    )
+    const audits = yield* Schedule.audit("hourly")
+    assert.deepStrictEqual(audits.map(({ action }) => action), ["backfill", "trigger", "create"])
+    assert.deepStrictEqual(audits.map(({ reason }) => reason), [
+      Option.none(),
+      Option.some("right away"),
+      Option.none()
+    ])
+  })))
+
+it.effect("a schedule is not created when what it is to begin with is refused, and the field is named", () =>
+  alone(Effect.gen(function*() {
+    yield* Schedule.create(hourly(), { trigger: true, backfill: { from: day, to: day + hour, id: "taken" } })
+    assert.strictEqual((yield* Run.list({ schedule: ["hourly"] })).length, 1)
+    const other = { ...hourly(), name: "other" }
+    const window = { from: day - hour, to: day }
+    const refused = yield* Effect.forEach([
+      { backfill: { from: day, to: day - hour } },
+      { trigger: true, backfill: { ...window, concurrency: 0 } },
+      { trigger: true, backfill: { ...window, id: "taken" } },
+      { trigger: { context: 1n as never }, backfill: window },
+      { trigger: { startDeadline: "-1 minute" as const } },
+      { trigger: { idempotencyKey: "" } },
+      { trigger: { reason: "\u0000" } }
+    ], (options) => refusedField(Schedule.create(other, options)))
+    assert.deepStrictEqual(refused, [
+      "backfill.to",
+      "backfill.concurrency",
+      "backfill.id",
+      "trigger.context",
+      "trigger.startDeadline",
+      "trigger.idempotencyKey",
+      "trigger.reason"
+    ])
+    assert.deepStrictEqual((yield* Schedule.list()).map(({ name }) => name), ["hourly"])
+    assert.deepStrictEqual(yield* Run.list({ schedule: ["other"] }), [])
+  })))
+
 it.effect("explain and upcoming say the same of every tick, whatever was asked for", () =>
   alone(Effect.gen(function*() {
     yield* Schedule.create(hourly({ maxRuns: 5 }))

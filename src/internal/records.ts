@@ -235,3 +235,24 @@ export type Hint =
   | { readonly _tag: "RunsFinished"; readonly runIds: ReadonlyArray<string> }
   | { readonly _tag: "RunCancelled"; readonly runId: string }
   | { readonly _tag: "SchedulesChanged" }
+
+// ── retention ───────────────────────────────────────────────────────────────────────────────────────────────────────
+
+/**
+ * What is too old to be kept. Only runs that have ended are pruned, with their steps.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface Prune {
+  /** Runs created before this instant. */
+  readonly runsBefore: number | null
+  /** Of each schedule, runs older than its newest `runsKept` ended ones. */
+  readonly runsKept: number | null
+  /** Ledger entries and audit records recorded before this instant. */
+  readonly entriesBefore: number | null
+  /** Of each schedule, ledger entries older than its newest `entriesKept`. */
+  readonly entriesKept: number | null
+  /** The most rows of each kind that one call deletes. */
+  readonly limit: number
+}

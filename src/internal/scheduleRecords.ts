@@ -149,6 +149,19 @@ export interface Control {
 }
 
 /**
+ * A run that is started with the schedule that a change creates. Its tick is no tick of the schedule.
+ *
+ * @category models
+ * @since 0.1.0
+ */
+export interface NewTrigger extends TickOptions {
+  readonly schedule: string
+  readonly run: TickRun
+  /** JSON text given to the run instead of the schedule's context; null for that. */
+  readonly context: string | null
+}
+
+/**
  * A change of any number of schedules and controls, made as a whole or not at all: each must stand at the turn given, and
  * null there says that it must not exist. A null `content` or `value` deletes. Names and keys must be distinct.
  *
@@ -169,6 +182,10 @@ export interface ScheduleChange {
     readonly turn: number | null
     readonly value: string | null
   }>
+  /** Of schedules that the change creates: runs to enqueue, which count as live. A run id that exists is passed over. */
+  readonly triggers?: ReadonlyArray<NewTrigger> | undefined
+  /** Of schedules that the change creates. The change is not made while one of the ids is taken. */
+  readonly backfills?: ReadonlyArray<NewBackfill> | undefined
   readonly entries: ReadonlyArray<NewEntry>
   /** At least one: the audit is how a change is recognised that was made although its answer was lost. */
   readonly audits: ReadonlyArray<NewAudit>
@@ -463,25 +480,4 @@ export interface BackfillAdvance extends TickOptions {
   readonly cursor: number | null
   /** Every tick has been looked at and every run has ended. */
   readonly done: boolean
-}
-
-// ── retention ───────────────────────────────────────────────────────────────────────────────────────────────────────
-
-/**
- * What is too old to be kept. Only runs that have ended are pruned, with their steps.
- *
- * @category models
- * @since 0.1.0
- */
-export interface Prune {
-  /** Runs created before this instant. */
-  readonly runsBefore: number | null
-  /** Of each schedule, runs older than its newest `runsKept` ended ones. */
-  readonly runsKept: number | null
-  /** Ledger entries and audit records recorded before this instant. */
-  readonly entriesBefore: number | null
-  /** Of each schedule, ledger entries older than its newest `entriesKept`. */
-  readonly entriesKept: number | null
-  /** The most rows of each kind that one call deletes. */
-  readonly limit: number
 }

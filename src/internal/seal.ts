@@ -90,6 +90,10 @@ export const seal = (given: Store, options: { readonly maxValueBytes: number }):
         const refusal = oversized(`value of control ${key}`, value)
         if (refusal !== undefined) return Effect.fail(refusal)
       }
+      for (const { context, schedule } of [...change.triggers ?? [], ...change.backfills ?? []]) {
+        const refusal = oversized(`context of runs of schedule ${schedule}`, context)
+        if (refusal !== undefined) return Effect.fail(refusal)
+      }
       return store.changeSchedules(change)
     }),
     listAudits: intercepted("listAudits", store.listAudits),

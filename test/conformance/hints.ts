@@ -59,12 +59,17 @@ export const hints = (test: Declare) => {
   test(
     "a run that is enqueued is hinted at",
     Effect.gen(function*() {
-      const { db, firing, hear, name, newRun, newSchedule, put, tick, trigger } = yield* listening
+      const { db, firing, hear, name, newChange, newRun, newSchedule, put, tick, trigger } = yield* listening
       yield* hear(db.start(newRun("now")), ready)
       yield* hear(db.start(newRun("later", { delayMillis: minute })), ready)
       yield* put(newSchedule("s"))
       yield* hear(db.enqueueTicks(name("s"), [tick("a", t0)], noOptions), ready)
       yield* hear(trigger("s", tick("b", t0)), ready)
+      const created = {
+        schedules: [{ name: name("new"), turn: null, content: newSchedule("new") }],
+        triggers: [{ ...noOptions, schedule: name("new"), run: tick("c", t0), context: null }]
+      }
+      yield* hear(db.changeSchedules(newChange(created)), ready)
       yield* hear(db.fire([yield* firing("s")], null), ready)
       const hooks = [{ id: name("hook"), workflow: name("flow"), payload: "1" }]
       yield* hear(db.fire([yield* firing("s", { ticks: [], hooks })], null), ready)

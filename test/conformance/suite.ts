@@ -8,6 +8,7 @@ import { describe, layer } from "@effect/vitest"
 import type * as Layer from "effect/Layer"
 import type { SystemDb } from "../../src/SystemDb.ts"
 import { backfills } from "./backfills.ts"
+import { beginnings } from "./beginnings.ts"
 import { bodies } from "./bodies.ts"
 import { changes } from "./changes.ts"
 import { claims } from "./claims.ts"
@@ -46,6 +47,7 @@ export const suite = <R, E>(
       bodies,
       schedules,
       changes,
+      beginnings,
       firings,
       overlaps,
       settlings,

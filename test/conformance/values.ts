@@ -198,6 +198,10 @@ const limited = (test: Declare) => {
         db.changeSchedules(newChange({
           schedules: [created("created", {})],
           controls: [{ key: name("c"), turn: null, value: tooLarge }]
+        })),
+        db.changeSchedules(newChange({
+          schedules: [created("created", {})],
+          triggers: [{ ...noOptions, schedule: name("created"), run: tick("r", t0), context: tooLarge }]
         }))
       ] as const
       for (const call of calls) {

@@ -46,21 +46,7 @@ export const make = (state: State): Methods => {
         if (!state.schedules.has(backfill.schedule)) {
           return Effect.fail(new ScheduleNotFound({ schedule: backfill.schedule }))
         }
-        const created = put(
-          {
-            ...backfill,
-            status: "Active",
-            cursor: backfill.newestFirst ? backfill.to : backfill.from,
-            started: 0,
-            existing: 0,
-            turn: 0,
-            createdAt: now,
-            updatedAt: now,
-            finishedAt: null
-          },
-          {},
-          now
-        )
+        const created = state.fill(backfill, now)
         state.audit(audit, now)
         state.publish({ _tag: "SchedulesChanged" })
         return Effect.succeed({ created: true, backfill: withLive(created) })

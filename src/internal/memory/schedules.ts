@@ -2,6 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Option from "effect/Option"
 import type { ScheduleChange, ScheduleFilter, ScheduleRow, SystemDb } from "../../SystemDb.ts"
+import { startTicks } from "./firing.ts"
 import { atomic, byCodePoint, type Schedule, type State } from "./state.ts"
 
 type Store = SystemDb["Service"]
@@ -28,10 +29,11 @@ const hasEnded = ({ nextAt, waitingSince, wakeAt }: Schedule): boolean =>
 const hasAll = (labels: Readonly<Record<string, unknown>>, wanted: Readonly<Record<string, string>>): boolean =>
   Object.entries(wanted).every(([key, value]) => Object.hasOwn(labels, key) && labels[key] === value)
 
-/** Whether everything stands at the turn that the change names. */
-const stands = (state: State, { controls, schedules }: ScheduleChange): boolean =>
+/** Whether everything stands at the turn that the change names, and the ids of its backfills are free. */
+const stands = (state: State, { backfills = [], controls, schedules }: ScheduleChange): boolean =>
   schedules.every(({ name, turn }) => (state.schedules.get(name)?.turn ?? null) === turn) &&
-  controls.every(({ key, turn }) => (state.controls.get(key)?.turn ?? null) === turn)
+  controls.every(({ key, turn }) => (state.controls.get(key)?.turn ?? null) === turn) &&
+  backfills.every(({ id }) => !state.backfills.has(id))
 
 /** Whether no row is held that it would lock: one after the other by name, up to the first that does not stand. */
 const free = (state: State, { id, schedules }: ScheduleChange): boolean => {
@@ -45,6 +47,7 @@ const free = (state: State, { id, schedules }: ScheduleChange): boolean => {
 }
 
 const write = (state: State, change: ScheduleChange, now: number): void => {
+  const created = new Map<string, Schedule>()
   for (const { content, name } of change.schedules) {
     const before = state.schedules.get(name)
     if (content === null) {
@@ -53,7 +56,7 @@ const write = (state: State, change: ScheduleChange, now: number): void => {
     }
     if (content.overlap !== null && !state.overlapTurns.has(content.overlap)) state.raiseOverlap(content.overlap)
     const turn = state.nextTurn()
-    state.schedules.set(name, {
+    const written = {
       ...content,
       turn,
       revision: before === undefined ? turn : content.revision,
@@ -63,8 +66,16 @@ const write = (state: State, change: ScheduleChange, now: number): void => {
       lastRunId: before?.lastRunId ?? null,
       createdAt: before?.createdAt ?? now,
       updatedAt: now
-    })
+    }
+    state.schedules.set(name, written)
+    if (before === undefined) created.set(name, written)
   }
+  for (const { context, run, schedule, settle, timeoutMillis } of change.triggers ?? []) {
+    const by = created.get(schedule)
+    if (by === undefined) continue
+    startTicks(state, by, [run], { now, owner: null, context, counts: true, settle, timeoutMillis })
+  }
+  for (const backfill of change.backfills ?? []) if (created.has(backfill.schedule)) state.fill(backfill, now)
   for (const { key, value } of change.controls) {
     if (value === null) state.controls.delete(key)
     else state.controls.set(key, { key, value, turn: state.nextTurn() })

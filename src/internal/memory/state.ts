@@ -9,6 +9,7 @@ import type {
   Entry,
   Hint,
   NewAudit,
+  NewBackfill,
   NewEntry,
   Run,
   ScheduleRow,
@@ -158,6 +159,23 @@ export class State {
     const entries = this.entries.get(entry.schedule) ?? []
     entries.push({ ...entry, position: ++this.#position, recordedAt: now })
     this.entries.set(entry.schedule, entries)
+  }
+
+  /** A backfill that stands at the beginning. */
+  fill(backfill: NewBackfill, now: number): Omit<Backfill, "live"> {
+    const created = {
+      ...backfill,
+      status: "Active" as const,
+      cursor: backfill.newestFirst ? backfill.to : backfill.from,
+      started: 0,
+      existing: 0,
+      turn: this.nextTurn(),
+      createdAt: now,
+      updatedAt: now,
+      finishedAt: null
+    }
+    this.backfills.set(created.id, created)
+    return created
   }
 
   /** Records an audit, by which its change can be recognised. */

@@ -1,8 +1,10 @@
 /** The statements about backfills. One round trip each; a stretch of one, with all its runs, is one statement. */
 import * as Lifecycle from "../lifecycle.ts"
+import type { NewBackfill } from "../scheduleRecords.ts"
+import { flag, Input, int, text, time } from "./columns.ts"
 import { literals, type Tables } from "./names.ts"
 import { clock, scheduleColumns } from "./rows.ts"
-import { start, tickArrays, tickColumns } from "./ticks.ts"
+import { qualified, start, tickArrays, tickColumns } from "./ticks.ts"
 
 /** Named apart from a schedule's columns, which `due` returns beside them. Turns as numbers: they stay below 2^53. */
 const backfillColumns = (alias: string): string =>
@@ -12,6 +14,25 @@ const backfillColumns = (alias: string): string =>
       ${alias}.cursor as "cursor", ${alias}.started as "backfillStarted", ${alias}.existing as "existing",
       ${alias}.turn::float8 as "backfillTurn", ${alias}.created_at as "backfillCreatedAt",
       ${alias}.updated_at as "backfillUpdatedAt", ${alias}.finished_at as "finishedAt"`
+
+export const newBackfills = new Input<NewBackfill>([
+  text("id", ({ id }) => id),
+  text("schedule", ({ schedule }) => schedule),
+  time("from_at", ({ from }) => from),
+  time("to_at", ({ to }) => to),
+  flag("newest_first", ({ newestFirst }) => newestFirst),
+  int("concurrency", ({ concurrency }) => concurrency),
+  flag("rerun", ({ rerun }) => rerun),
+  text("context", ({ context }) => context),
+  text("planned", ({ planned }) => planned)
+])
+
+/** Stores the backfills `i`, each at its beginning. */
+export const insertBackfills = (t: Tables, turn: string, from: string): string =>
+  `insert into ${t.backfills} as b (${newBackfills.names}, status, cursor, turn, created_at, updated_at)
+        select ${qualified("i", newBackfills.names)}, 'Active',
+          case when i.newest_first then i.to_at else i.from_at end, ${turn}, clock.now, clock.now
+        from ${from}, clock`
 
 /** The audit of a change, whose columns are `$first` and the seven parameters after it, once for each row of `from`. */
 const insertAudit = (t: Tables, first: number, from: string): string =>
@@ -38,11 +59,15 @@ export const statements = (t: Tables) => {
       new as materialized (
         select ${turn} as turn, s.name from ${t.schedules} s where s.name = $3::text and not exists (select from there)),
       made as (
-        insert into ${t.backfills} as b (id, schedule, from_at, to_at, newest_first, concurrency, rerun, context, planned,
-          status, cursor, turn, created_at, updated_at)
-        select $2::text, new.name, $4::timestamptz(3), $5::timestamptz(3), $6::boolean, $7::int, $8::boolean, $9::text,
-          $10::text, 'Active', case when $6::boolean then $5::timestamptz(3) else $4::timestamptz(3) end, new.turn, clock.now, clock.now
-        from new, clock
+        ${
+      insertBackfills(
+        t,
+        "i.turn",
+        `(select $2::text as id, new.name as schedule, $4::timestamptz(3) as from_at, $5::timestamptz(3) as to_at,
+            $6::boolean as newest_first, $7::int as concurrency, $8::boolean as rerun, $9::text as context,
+            $10::text as planned, new.turn from new) i`
+      )
+    }
         on conflict (id) do update set id = excluded.id
         returning b.*),
       audited as (

@@ -11,6 +11,7 @@ import {
   entries,
   insertAudits,
   insertEntries,
+  ownScope,
   start,
   tickArrays,
   tickColumns,
@@ -24,9 +25,6 @@ const finished = `status in (${literals(Lifecycle.finished)})`
 const maxEnded = 100
 
 const millis = (column: string): string => `round(extract(epoch from ${column}) * 1000)::bigint`
-
-/** What runs of a schedule are kept under as long as they live, whatever its policy says. */
-const ownScope = (schedule: string): string => `'schedule:' || ${schedule}.name`
 
 const turnOf = (t: Tables): string => `nextval('${t.turns}')`
 

@@ -67,7 +67,10 @@ export const make = (db: Database): ScheduleMethods => {
       const [row] = yield* joined ? once : patiently(db, "changeSchedules", once)
       const { made, written } = row as { readonly made: boolean; readonly written: boolean }
       // Made before by an earlier try of this call, it may not have been told.
-      if (written || (made && failures > 0)) yield* hint(db, { _tag: "SchedulesChanged" })
+      if (written || (made && failures > 0)) {
+        const { triggers = [] } = change
+        yield* hint(db, { _tag: "SchedulesChanged" }, ...triggers.length > 0 ? [{ _tag: "RunsReady" } as const] : [])
+      }
       return written || made
     })
   }

@@ -1,9 +1,10 @@
 /** The statements about what is declared of schedules: reading them, and changing any number of them as a whole. */
-import type { ScheduleChange, ScheduleContent } from "../scheduleRecords.ts"
-import { type Column, float, Input, int, text, time } from "./columns.ts"
+import type { NewTrigger, ScheduleChange, ScheduleContent } from "../scheduleRecords.ts"
+import { insertBackfills, newBackfills } from "./backfills.ts"
+import { type Column, flag, float, Input, int, text, time } from "./columns.ts"
 import type { Tables } from "./names.ts"
 import { clock, scheduleColumns } from "./rows.ts"
-import { audits, entries, insertAudits, insertEntries } from "./ticks.ts"
+import { audits, entries, insertAudits, insertEntries, ownScope, start, tickInput } from "./ticks.ts"
 
 type Changed = ScheduleChange["schedules"][number]
 
@@ -43,11 +44,26 @@ const controls = new Input<ScheduleChange["controls"][number]>([
   text("value", ({ value }) => value)
 ])
 
+const triggers = new Input<NewTrigger>([
+  text("schedule", ({ schedule }) => schedule),
+  text("context", ({ context }) => context),
+  float("timeout_millis", ({ timeoutMillis }) => timeoutMillis),
+  flag("settle", ({ settle }) => settle),
+  ...tickInput.map(([name, type, values]): Column<NewTrigger> => [
+    name,
+    type,
+    (rows) => values(rows.map(({ run }) => run))
+  ])
+])
+
 const goneFirst = 3
 const writtenFirst = goneFirst + gone.width
 const controlsFirst = writtenFirst + written.width
 const entriesFirst = controlsFirst + controls.width
 const auditsFirst = entriesFirst + entries.width
+
+const triggersFirst = auditsFirst + audits.width
+const backfillsFirst = triggersFirst + triggers.width
 
 const content = contentColumns.map(([column]) => column)
 
@@ -57,7 +73,9 @@ export const changeParams = (change: ScheduleChange) => [
   ...written.params(change.schedules.flatMap(({ content, turn }) => content === null ? [] : [{ ...content, turn }])),
   ...controls.params(change.controls),
   ...entries.params(change.entries),
-  ...audits.params(change.audits.map((audit) => ({ change: change.id, audit })))
+  ...audits.params(change.audits.map((audit) => ({ change: change.id, audit }))),
+  ...triggers.params(change.triggers ?? []),
+  ...newBackfills.params(change.backfills ?? [])
 ]
 
 export const statements = (t: Tables) => {
@@ -90,7 +108,7 @@ export const statements = (t: Tables) => {
     lockChanges: `select pg_advisory_xact_lock(${t.lockClass}, 0)`,
 
     /**
-     * Writes everything if everything stands as the caller saw it. The rows are locked first: one that is being fired is waited
+     * Writes everything if everything stands as the caller saw it, and no backfill has the id of one that is to be stored. The rows are locked first: one that is being fired is waited
      * for, and then has another turn.
      */
     change: `
@@ -108,7 +126,8 @@ export const statements = (t: Tables) => {
           select c.turn from ${t.controls} c where c.key = i.key offset 0 for update of c) c on true),
       holds as materialized (
         select from known where not made
-          and not exists (select from standing where turn is distinct from expected)),
+          and not exists (select from standing where turn is distinct from expected)
+          and not exists (select from ${t.backfills} b join ${newBackfills.table(backfillsFirst, "i")} on b.id = i.id)),
       deleted as (
         delete from ${t.schedules} s using gone i, holds where s.name = i.name),
       updated as (
@@ -119,7 +138,37 @@ export const statements = (t: Tables) => {
         insert into ${t.schedules} (name, ${content.join(", ")}, turn, incarnation, created_at, updated_at)
         select i.name, ${content.map((column) => column === "revision" ? "n.turn" : `i.${column}`).join(", ")}, n.turn,
           case when exists (select from ${t.runs} r where r.schedule = i.name) then n.turn end, clock.now, clock.now
-        from written i cross join lateral (select ${turn} as turn where i.turn is null) n, holds, clock),
+        from written i cross join lateral (select ${turn} as turn where i.turn is null) n, holds, clock
+        returning name, workflow, context, context_schema, overlap),
+      triggers as materialized (select * from ${triggers.table(triggersFirst, "k")}),
+      raised as (
+        update ${t.overlaps} o set turn = ${turn} from (
+          select o.key from ${t.overlaps} o
+          where o.key in (select s.overlap from inserted s join triggers k on k.schedule = s.name)
+          order by o.key for update of o) x
+        where o.key = x.key returning o.key),
+      started as (
+        ${
+      start(t, {
+        owner: "null::text",
+        context: "coalesce(k.context, s.context)",
+        contextSchema: "case when k.context is null then s.context_schema end",
+        overlap: ownScope("s"),
+        backfill: "null",
+        settle: "k.settle",
+        timeoutMillis: "k.timeout_millis"
+      })
+    }
+        from triggers k join inserted s on s.name = k.schedule left join raised o on o.key = s.overlap, clock
+        order by k.run_id on conflict (id) do nothing),
+      filled as (
+        ${
+      insertBackfills(
+        t,
+        turn,
+        `${newBackfills.table(backfillsFirst, "i")} join inserted s on s.name = i.schedule`
+      )
+    }),
       scopes as (
         insert into ${t.overlaps} (key, turn)
         select overlap, ${turn} from (select distinct i.overlap from written i, holds where i.overlap is not null) o

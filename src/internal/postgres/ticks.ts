@@ -6,6 +6,9 @@ import type { Parameter } from "./parameters.ts"
 
 // ── starting runs ───────────────────────────────────────────────────────────────────────────────────────────────────
 
+/** What runs of a schedule are kept under as long as they live, whatever its policy says. */
+export const ownScope = (schedule: string): string => `'schedule:' || ${schedule}.name`
+
 /** What a started run has that its tick does not say, as SQL expressions over `k` and `s`. */
 export interface Started {
   readonly owner: string
@@ -94,5 +97,6 @@ export const insertAudits = (t: Tables, from: string): string =>
   `insert into ${t.audits} (${audits.names}, at)
         select ${qualified("i", audits.names)}, clock.now from ${from}, clock order by i.n`
 
-const qualified = (alias: string, columns: string): string =>
+/** The columns of a list, each with the alias before it. */
+export const qualified = (alias: string, columns: string): string =>
   columns.split(", ").map((column) => `${alias}.${column}`).join(", ")

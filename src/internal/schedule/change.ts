@@ -2,7 +2,7 @@
 import * as Effect from "effect/Effect"
 import * as Result from "effect/Result"
 import { ScheduleNotFound, type StoreError, type Undecodable, type ValueTooLarge } from "../../Errors.ts"
-import type { NewAudit, NewEntry, ScheduleContent, ScheduleRow, SystemDb } from "../../SystemDb.ts"
+import type { NewAudit, NewEntry, ScheduleChange, ScheduleContent, ScheduleRow, SystemDb } from "../../SystemDb.ts"
 import * as uuids from "../uuid.ts"
 import { CurrentOperator } from "./actor.ts"
 import { contentOf, type Read, read } from "./definition.ts"
@@ -65,6 +65,9 @@ export const counted = (content: ScheduleContent, entries: ReadonlyArray<LedgerE
       })
     })
 
+/** What a schedule that is created begins with. */
+export interface Beginning extends Pick<ScheduleChange, "triggers" | "backfills" | "audits"> {}
+
 /** One schedule's change, as it is to be written. */
 interface Write {
   readonly name: string
@@ -74,22 +77,26 @@ interface Write {
   readonly verdict: Verdict | undefined
   readonly noticed?: Standing["noticed"]
   readonly reason?: string | undefined
+  readonly beginning?: Beginning | undefined
 }
 
 /** Writes it if the schedule still stands at the turn. */
 const write = Effect.fnUntraced(function*(
   db: Store,
-  { content, name, noticed, reason, turn, verdict }: Write
+  { beginning, content, name, noticed, reason, turn, verdict }: Write
 ): Effect.fn.Return<boolean, ValueTooLarge | StoreError> {
   const entries = [...noticed?.entries ?? [], ...verdict?.entries ?? []]
   return yield* db.changeSchedules({
     id: yield* uuids.v7,
     schedules: [{ name, turn, content: content === null ? null : counted(content, entries) }],
     controls: [],
+    triggers: beginning?.triggers,
+    backfills: beginning?.backfills,
     entries: entriesOf(name, entries),
     audits: [
       ...noticed === undefined ? [] : [noticed.audit],
-      ...verdict === undefined ? [] : yield* audits([{ name, ...verdict }], reason ?? null)
+      ...verdict === undefined ? [] : yield* audits([{ name, ...verdict }], reason ?? null),
+      ...beginning?.audits ?? []
     ]
   })
 })
@@ -132,16 +139,18 @@ export const change = <E>(
   return attempt
 }
 
-/** Stores a schedule whose name is free; false when it is not. */
+/** Stores a schedule whose name is free, with what it begins with; false when that cannot be. */
 export const create = (
   db: Store,
-  content: ScheduleContent
+  content: ScheduleContent,
+  beginning: Beginning
 ): Effect.Effect<boolean, ValueTooLarge | StoreError> =>
   write(db, {
     name: content.name,
     turn: null,
     content,
-    verdict: { content, action: "create", after: definitionOf(content) }
+    verdict: { content, action: "create", after: definitionOf(content) },
+    beginning
   })
 
 /** Deletes it, whatever its row says. */

@@ -8,7 +8,7 @@ import {
   type Undecodable,
   type ValueTooLarge
 } from "../../Errors.ts"
-import type { Run, ScheduleRow, TickOptions, TickRun } from "../../SystemDb.ts"
+import type { NewAudit, NewTrigger, Run, ScheduleRow, TickOptions, TickRun } from "../../SystemDb.ts"
 import { begin } from "../begin.ts"
 import { maxBytes } from "../ids.ts"
 import * as texts from "../texts.ts"
@@ -84,24 +84,29 @@ const checkKey = (schedule: string, key: string): Effect.Effect<string, InvalidI
   return Effect.fromResult(texts.checkShort("idempotencyKey", key, bytes))
 }
 
-export const trigger = Effect.fnUntraced(function*(
-  db: Store,
-  subject: Subject,
-  request: TriggerRequest
-): Effect.fn.Return<Run, ScheduleNotFound | InvalidInput | Undecodable | ValueTooLarge | StoreError> {
-  yield* door(request.reason)
-  const row = yield* find(db, subject)
+type Triggered = Pick<ScheduleRow, "name" | "incarnation" | "timing" | "policies" | "state" | "jsonSchema">
+
+/** The run that a request comes to, and its audit. */
+export const triggered = Effect.fnUntraced(function*(
+  row: Triggered,
+  workflow: Target | undefined,
+  request: TriggerRequest,
+  clock: Effect.Effect<number, StoreError>
+): Effect.fn.Return<
+  NewTrigger & { readonly audit: NewAudit },
+  InvalidInput | Undecodable | StoreError
+> {
   const key = request.key === undefined ? yield* uuids.v7 : yield* checkKey(row.name, request.key)
   const schedule = yield* Effect.fromResult(read(row))
   const context = request.context === undefined
     ? null
     : yield* Effect.fromResult(
-      subject.workflow === undefined
+      workflow === undefined
         ? encodeKnownContext(row, request.context)
-        : encodeContext(subject.workflow, request.context)
+        : encodeContext(workflow, request.context)
     )
   const { startDeadlineMillis, timeoutMillis } = request.overrides
-  const now = request.at === undefined || startDeadlineMillis !== null ? yield* db.now : request.at
+  const now = request.at === undefined || startDeadlineMillis !== null ? yield* clock : request.at
   const at = request.at ?? now
   const run = {
     ...ofTrigger(schedule, at, key),
@@ -110,12 +115,23 @@ export const trigger = Effect.fnUntraced(function*(
   const said = { name: row.name, action: "trigger", after: { runId: run.runId, scheduledAt: iso(at) } }
   const [audit] = yield* audits([said], request.reason ?? null)
   const options = byHand({ ...schedule.policies, timeoutMillis: timeoutMillis ?? schedule.policies.timeoutMillis })
+  return { schedule: row.name, run, context, ...options, audit: audit! }
+})
+
+export const trigger = Effect.fnUntraced(function*(
+  db: Store,
+  subject: Subject,
+  request: TriggerRequest
+): Effect.fn.Return<Run, ScheduleNotFound | InvalidInput | Undecodable | ValueTooLarge | StoreError> {
+  yield* door(request.reason)
+  const row = yield* find(db, subject)
+  const { audit, context, run, schedule: name, ...options } = yield* triggered(row, subject.workflow, request, db.now)
   return yield* begin({
     workflow: row.workflow,
     runId: run.runId,
     start: (owner) =>
       Effect.map(
-        db.triggerSchedule({ name: row.name, run, options, context, owner, audit: audit! }),
+        db.triggerSchedule({ name, run, options, context, owner, audit }),
         ({ created, run }) => ({ ...run, created })
       ),
     claimed: ({ created: _, ...run }) => Effect.succeed({ run, steps: [] })

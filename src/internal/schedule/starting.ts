@@ -81,6 +81,19 @@ export interface TriggerOptions<R extends Ref = Ref> {
   readonly reason?: string | undefined
 }
 
+/** The options of a trigger as the command takes them. */
+export const triggerRequest = Effect.fnUntraced(function*(
+  { context, idempotencyKey, reason, scheduledAt, startDeadline, timeout }: TriggerOptions
+): Effect.fn.Return<Commands.TriggerRequest, InvalidInput> {
+  return {
+    context,
+    at: scheduledAt === undefined ? undefined : yield* Windows.millis("scheduledAt", scheduledAt),
+    key: idempotencyKey,
+    reason,
+    overrides: yield* Effect.fromResult(Policies.fromOptions({ startDeadline, timeout }))
+  }
+})
+
 /**
  * Starts one run of the schedule now, also while it is Paused. Every call is a run of its own, with an id of its own, unless it
  * has an idempotency key; the schedule's cursor and history stay as they are, and its policy for overlap is not asked. The run
@@ -95,19 +108,9 @@ export const trigger: <R extends Ref>(
   schedule: R,
   options?: TriggerOptions<R>
 ) => Effect.Effect<Handle<R>, TicksError | ValueTooLarge, SystemDb> = Effect.fn("Schedule.trigger")(
-  function*<R extends Ref>(
-    schedule: R,
-    { context, idempotencyKey, reason, scheduledAt, startDeadline, timeout }: TriggerOptions<R> = {}
-  ) {
+  function*<R extends Ref>(schedule: R, options: TriggerOptions<R> = {}) {
     const db = yield* SystemDb
-    const at = scheduledAt === undefined ? undefined : yield* Windows.millis("scheduledAt", scheduledAt)
-    const run = yield* Commands.trigger(db, subjectOf(schedule), {
-      context,
-      at,
-      key: idempotencyKey,
-      reason,
-      overrides: yield* Effect.fromResult(Policies.fromOptions({ startDeadline, timeout }))
-    })
+    const run = yield* Commands.trigger(db, subjectOf(schedule), yield* triggerRequest(options))
     return handleOf(schedule, run.id)
   }
 )
