@@ -55,6 +55,17 @@ const scenarios: Record<string, Scenario> = {
         schedules: [{ name: row.name, turn: row.turn, content: { ...contentOf(row), note: "new" } }],
         audits: [t.newAudit()]
       }))),
+  "changeSchedules that creates one with a run and a backfill": (t) => {
+    const schedule = t.name("new")
+    return Effect.succeed(
+      t.db.changeSchedules(t.newChange({
+        schedules: [{ name: schedule, turn: null, content: t.newSchedule("new") }],
+        triggers: [{ ...noOptions, schedule, run: t.tick("tick", t0), context: null }],
+        backfills: [{ ...t.newBackfill("b"), schedule }],
+        audits: [t.newAudit({ schedule })]
+      }))
+    )
+  },
   // Fails when its answer is lost, so that the scheduler learns how the schedule stands.
   "fire, until it is answered": (t) =>
     Effect.map(t.firing("s"), (firing) => any(Effect.retry(t.db.fire([firing], null), { times: 1 }))),
@@ -72,7 +83,7 @@ const scenarios: Record<string, Scenario> = {
 }
 
 /** What is different each time. */
-const assigned = new Set(["position", "turn", "change"])
+const assigned = new Set(["position", "turn", "revision", "change"])
 
 describe("cut at any statement, in front of it or before its answer", () => {
   for (const [name, scenario] of Object.entries(scenarios)) {
