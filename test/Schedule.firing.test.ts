@@ -11,7 +11,7 @@ import * as Memory from "../src/Memory.ts"
 import * as Schedule from "../src/Schedule.ts"
 import { Interceptor, SystemDb } from "../src/SystemDb.ts"
 import * as Workflow from "../src/Workflow.ts"
-import { settle } from "./conformance/fixture.ts"
+import { contentOf, settle } from "./conformance/fixture.ts"
 
 const day = Date.UTC(2030, 0, 1)
 const second = 1_000
@@ -234,17 +234,7 @@ it.effect("a row that cannot be read any more does not stop the others", () =>
       const db = yield* SystemDb
       yield* Schedule.create(Schedule.make("good", { workflow: Beat, cron: "0 0 0 1 1 *" }))
       const [row] = yield* db.findSchedules(["good"])
-      const {
-        createdAt: _,
-        incarnation: __,
-        lastRunId: ___,
-        lastRunStatus: ____,
-        lastTick: _____,
-        started: ______,
-        turn: _______,
-        updatedAt: ________,
-        ...content
-      } = row!
+      const content = contentOf(row!)
       const bad = (name: string, changes: Partial<typeof content>) => ({
         name,
         turn: null,

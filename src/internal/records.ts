@@ -36,7 +36,7 @@ export interface Run {
   readonly tick: number | null
   /** JSON text: why a scheduled run was started, see `Origin`. */
   readonly origin: string | null
-  /** What it must not overlap with: runs that have the same text here. */
+  /** Under which text it counts as live for its schedule; null for backfilled runs and those that no schedule started. */
   readonly overlap: string | null
   /** The instant after which it must not start any more. */
   readonly startBy: number | null

@@ -28,7 +28,7 @@ export interface ScheduleDefinition {
   readonly jsonSchema: string | null
   /** JSON text. */
   readonly policies: string
-  /** What its runs must not overlap with: runs started under the same text. Null when they may overlap without limit. */
+  /** The scope in which its runs must not overlap: schedules with the same text share one. Null when they may without limit. */
   readonly overlap: string | null
   /** Who declared it in code, or null when it was created at run time. */
   readonly owner: string | null
