@@ -105,6 +105,71 @@ describe("an edit", () => {
     ))
 })
 
+describe("a tick that was put off over an edit", () => {
+  /** The tick of 1:00 is due some minutes later, when the timing is changed to one that names it too. */
+  const putOff = (before: Effect.Effect<void, unknown, SystemDb>, policies: Schedule.PolicyOptions = {}) =>
+    Effect.gen(function*() {
+      yield* Schedule.create(hourly({ jitter: "50 minutes", ...policies }))
+      yield* TestClock.setTime(day + hour + 1_000)
+      yield* before
+      yield* Schedule.edit("hourly", { cron: "0 0 1,7 * * *" })
+    })
+  const fire = Effect.provide(TestClock.adjust("1 minute"), Engine.layer({ name: "app" }))
+
+  it.effect("is Paused when it is due in a pause, by whatever way that ends", () =>
+    alone(Effect.gen(function*() {
+      yield* putOff(Effect.void)
+      yield* Schedule.pause("hourly", { until: day + 5 * hour })
+      yield* at(5.5)
+      yield* fire
+      assert.deepStrictEqual(yield* answers(6), ["1 Paused"])
+      yield* Schedule.remove("hourly")
+      yield* TestClock.setTime(day + 24 * hour)
+    })))
+
+  it.effect("is Paused when an operator resumes after it was due, and starts when he asks to catch up", () =>
+    Effect.forEach(
+      [[{}, "1 Paused"], [{ catchUp: "all" }, "1 Started Enqueued"]] as const,
+      ([options, answer]) =>
+        alone(Effect.gen(function*() {
+          yield* putOff(Effect.void)
+          yield* Schedule.pause("hourly")
+          yield* at(5)
+          yield* Schedule.resume("hourly", options)
+          yield* fire
+          assert.deepStrictEqual(yield* answers(6), [answer])
+        })),
+      { discard: true }
+    ))
+
+  it.effect("is Skipped when that was asked before or after, and uses up what was asked", () =>
+    Effect.forEach(
+      [
+        [Schedule.skip("hourly", day + hour), Effect.void],
+        [Schedule.skipNext("hourly", 1), Effect.void],
+        [Effect.void, Schedule.skip("hourly", day + hour)]
+      ] as const,
+      ([before, after]) =>
+        alone(Effect.gen(function*() {
+          yield* putOff(before)
+          yield* after
+          yield* at(2)
+          yield* fire
+          assert.deepStrictEqual(yield* answers(6), ["1 Skipped"])
+          assert.deepStrictEqual((yield* info()).skipping, { next: 0, instants: [] })
+        })),
+      { discard: true }
+    ))
+
+  it.effect("is dropped when it is late and the policy drops late ticks", () =>
+    alone(Effect.gen(function*() {
+      yield* putOff(Effect.void, { catchUp: "none" })
+      yield* at(5.9)
+      yield* fire
+      assert.deepStrictEqual(yield* answers(6), ["1 Missed Down"])
+    })))
+})
+
 describe("late ticks", () => {
   /** Fires for a minute what came in six hours without an engine. */
   const afterOutage = (policies: Schedule.PolicyOptions, told: Array<Schedule.Event> = []) =>

@@ -186,7 +186,7 @@ class Pass {
     this.#skips = state.skips
     this.#ahead = state.ahead
     for (const pending of state.buffered) this.#admit(pending, true)
-    for (const { at, tick } of state.putOff) if (at <= now) this.#startPutOff(tick)
+    for (const { at, tick } of state.putOff) if (at <= now) this.#startPutOff(tick, at)
   }
 
   get remembered(): Pick<State, "skipNext" | "skips" | "buffered" | "putOff" | "ahead"> {
@@ -301,11 +301,22 @@ class Pass {
     return this.#ledger.add(tick, "Coalesced", iso(stretch.target), runIdOf(row, stretch.target))
   }
 
-  #startPutOff(tick: number): void {
-    const { freezes } = this.#subject
+  /** One that was put off over an edit is judged like any other, but alone. */
+  #startPutOff(tick: number, at: number): void {
+    const { freezes, policies: { catchUp, graceMillis }, state: { resumed } } = this.#subject
+    if (this.#skips.includes(tick)) {
+      this.#skips = this.#skips.filter((skip) => skip !== tick)
+      return this.#ledger.addAlone(tick, "Skipped", null)
+    }
     if (frozenAt(freezes, tick)) return this.#ledger.addAlone(tick, "Frozen", null)
+    const asked = resumed !== null && at <= resumed.at
+    const late = asked || at < this.#now - graceMillis
+    if (late && !asked && catchUp.mode === "none") return this.#ledger.addAlone(tick, "Missed", "Down")
+    if (late && catchUp.windowMillis !== null && tick < this.#now - catchUp.windowMillis) {
+      return this.#ledger.addAlone(tick, "Missed", "Window")
+    }
     if (this.#left <= this.admission.starts.length) return this.#ledger.addAlone(tick, "Missed", "Ended")
-    this.#admit({ tick, cause: "schedule" }, false)
+    this.#admit({ tick, cause: late ? "catch-up" : "schedule" }, false)
     this.#ledger.interrupt()
   }
 
@@ -340,7 +351,9 @@ export const decide = (subject: Subject, now: number, limit: Limits = limits): D
   const ticks = plan(row.name, timetable, policies)
   const ledger = new Ledger(state.ahead)
   const over = isOver(row, now)
-  const cursor = over ? ledger.addPause(ticks, row.nextAt, row.pausedAt ?? row.resumeAt!, row.resumeAt!) : row.nextAt
+  const [from, to] = [row.pausedAt ?? row.resumeAt!, row.resumeAt!]
+  const cursor = over ? ledger.addPause(ticks, row.nextAt, from, to) : row.nextAt
+  const putOff = over ? ledger.addPausedPutOff(state.putOff, from, to) : state.putOff
   const { ahead } = passing(state, cursor)
   const { events, failures, pauseReason, settled } = settle(subject)
   const stands = standing(over ? active : row, pauseReason, now)
@@ -359,12 +372,12 @@ export const decide = (subject: Subject, now: number, limit: Limits = limits): D
         nextAt: cursor,
         wakeAt: stands.resumeAt,
         waitingSince: null,
-        state: { ...state, failures, ahead, dropped: tallied(state.dropped, ledger.entries(timetable.text)) }
+        state: { ...state, failures, ahead, putOff, dropped: tallied(state.dropped, ledger.entries(timetable.text)) }
       }
     }
   }
 
-  const pass = new Pass({ ...subject, state: { ...state, ahead } }, ticks, now, limit, ledger)
+  const pass = new Pass({ ...subject, state: { ...state, ahead, putOff } }, ticks, now, limit, ledger)
   const { nextAt: next, stretch } = pass.run(cursor)
   const { admission, remembered } = pass
   const nextAt = pass.ended ? null : next

@@ -46,7 +46,7 @@ export const differences = (before: ScheduleDefinition, after: ScheduleDefinitio
 interface Moved {
   readonly nextAt: number | null
   /** Without what is about the old ones. */
-  readonly state: Pick<State, "stretch" | "ahead" | "putOff">
+  readonly state: Pick<State, "stretch" | "ahead" | "putOff" | "skipNext" | "skips">
   readonly entries: ReadonlyArray<LedgerEntry>
 }
 
@@ -58,15 +58,30 @@ interface Moved {
 const move = ({ content, now, plan, state, timetable }: Standing, next: Read): Moved => {
   const ledger = new Ledger(state.ahead)
   const isPaused = content.status === "Paused"
+  const from = content.pausedAt ?? now
   const due = isPaused
-    ? ledger.addPause(plan, content.nextAt, content.pausedAt ?? now, now + 1)
+    ? ledger.addPause(plan, content.nextAt, from, now + 1)
     : ledger.addEdit(plan, content.nextAt, now + 1)
-  const open = due === null || due > now ? state.putOff : [...state.putOff, { tick: due, at: plan.dueAt(due) }]
-  const isNamed = ({ tick }: PutOff) => next.plan.next(tick - 1) === tick && next.timetable.excluded(tick) === null
-  for (const { tick } of open.filter((one) => !isNamed(one))) ledger.addAlone(tick, "Missed", "Edited")
+  const before = isPaused ? ledger.addPausedPutOff(state.putOff, from, now + 1) : state.putOff
+  let { skipNext, skips } = state
+  const open = [...before]
+  if (due !== null && due <= now) {
+    const excluded = timetable.excluded(due)
+    if (excluded !== null) ledger.addAlone(due, "Excluded", excluded)
+    else if (skips.includes(due)) {
+      skips = skips.filter((skip) => skip !== due)
+      ledger.addAlone(due, "Skipped", null)
+    } else if (skipNext > 0) {
+      skipNext--
+      ledger.addAlone(due, "Skipped", null)
+    } else open.push({ tick: due, at: plan.dueAt(due) })
+  }
+  const goesOn = ({ at, tick }: PutOff) =>
+    at > now && next.plan.next(tick - 1) === tick && next.timetable.excluded(tick) === null
+  for (const { tick } of open.filter((one) => !goesOn(one))) ledger.addAlone(tick, "Missed", "Edited")
   return {
     nextAt: next.plan.next(now),
-    state: { stretch: null, ahead: [], putOff: open.filter(isNamed) },
+    state: { stretch: null, ahead: [], putOff: open.filter(goesOn), skipNext, skips },
     entries: ledger.entries(timetable.text)
   }
 }

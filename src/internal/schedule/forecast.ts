@@ -55,6 +55,8 @@ export function* forecasts(outlook: Outlook): Generator<Forecast, void> {
     if (left <= 0) return
     const obstacle: Obstacle | undefined = row.status === "Paused" && (row.resumeAt === null || at < row.resumeAt)
       ? { _tag: "Paused" }
+      : state.skips.includes(tick)
+      ? { _tag: "Skipped", action: "skip" }
       : frozenAt(freezes, tick)
       ? { _tag: "Frozen" }
       : undefined

@@ -1,6 +1,7 @@
 /** Ledger entries as they are decided: ticks in a row with the same answer become one entry. */
 import type { NewEntry } from "../../SystemDb.ts"
 import type { Plan } from "./plan.ts"
+import type { PutOff } from "./state.ts"
 
 export type LedgerEntry = Omit<NewEntry, "schedule">
 
@@ -116,6 +117,15 @@ export class Ledger {
     const last = plan.prev(next ?? to)
     if (last !== null) this.#addRanges(plan, { decision: "Paused", reason: null, first, last, counted: false })
     return next
+  }
+
+  /** The same for ticks that were put off. Gives those that are due at `to` or later. */
+  addPausedPutOff(putOff: ReadonlyArray<PutOff>, from: number, to: number): ReadonlyArray<PutOff> {
+    for (const { at, tick } of putOff) {
+      if (at < from) this.addAlone(tick, "Missed", "Paused")
+      else if (at < to) this.addAlone(tick, "Paused", null)
+    }
+    return putOff.filter(({ at }) => at >= to)
   }
 
   /** The ticks that were due before `to` are passed over because of an edit. Gives the first that was not. */

@@ -27,8 +27,10 @@ export const pauseEnd = (content: ScheduleContent, read: Read, now: number): Pau
   if (!isOver(content, now) || resumeAt === null) return undefined
   const { plan, timetable } = read
   const ledger = new Ledger(read.state.ahead)
-  const nextAt = ledger.addPause(plan, content.nextAt, pausedAt ?? resumeAt, resumeAt)
-  const state = passing(read.state, nextAt)
+  const from = pausedAt ?? resumeAt
+  const nextAt = ledger.addPause(plan, content.nextAt, from, resumeAt)
+  const putOff = ledger.addPausedPutOff(read.state.putOff, from, resumeAt)
+  const state = { ...passing(read.state, nextAt), putOff }
   const ended: ScheduleContent = {
     ...content,
     ...at(plan, nextAt, state),

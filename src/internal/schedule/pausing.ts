@@ -54,17 +54,25 @@ export const resume = (standing: Standing, catchUp: "latest" | "all" | undefined
   const { content, now, plan, state, timetable } = standing
   if (content.status === "Active") return undefined
   const ledger = new Ledger(state.ahead)
-  const caughtUp = catchUp !== undefined && content.nextAt !== null && plan.dueAt(content.nextAt) <= now
+  const isDue = (content.nextAt !== null && plan.dueAt(content.nextAt) <= now) ||
+    state.putOff.some(({ at }) => at <= now)
+  const caughtUp = catchUp !== undefined && isDue
   // Ticks that are caught up have an answer each, and the pause must not be a second one.
-  const nextAt = caughtUp ? content.nextAt : ledger.addPause(plan, content.nextAt, content.pausedAt ?? now, now + 1)
+  const from = content.pausedAt ?? now
+  const nextAt = caughtUp ? content.nextAt : ledger.addPause(plan, content.nextAt, from, now + 1)
+  const putOff = caughtUp ? state.putOff : ledger.addPausedPutOff(state.putOff, from, now + 1)
   const next = revised(content, {
     status: "Active",
-    ...at(plan, nextAt, state),
+    ...at(plan, nextAt, { putOff }),
     waitingSince: state.buffered.length > 0 ? now : null,
     pausedAt: null,
     pauseReason: null,
     resumeAt: null,
-    state: remember(passing(state, nextAt), { stretch: null, resumed: caughtUp ? { at: now, mode: catchUp } : null })
+    state: remember(passing(state, nextAt), {
+      putOff,
+      stretch: null,
+      resumed: caughtUp ? { at: now, mode: catchUp } : null
+    })
   })
   return {
     content: next,

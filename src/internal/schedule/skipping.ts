@@ -36,10 +36,18 @@ export const skip = (standing: Standing, instant: number): Result.Result<Verdict
   const { content, plan, state } = standing
   const refused = (reason: string) => Result.fail(new InvalidInput({ field: "instant", reason }))
   if (state.skips.includes(instant)) return Result.succeed(undefined)
-  if (plan.next(instant - 1) !== instant) return refused(`${iso(instant)} is no tick of schedule ${content.name}`)
-  if (content.nextAt === null || instant < content.nextAt) return refused(`${iso(instant)} is decided already`)
+  const isPutOff = (tick: number) => state.putOff.some((one) => one.tick === tick)
+  if (!isPutOff(instant) && plan.next(instant - 1) !== instant) {
+    return refused(`${iso(instant)} is no tick of schedule ${content.name}`)
+  }
+  if (!isPutOff(instant) && (content.nextAt === null || instant < content.nextAt)) {
+    return refused(`${iso(instant)} is decided already`)
+  }
   // What a pause or a calendar has passed over is not to come any more.
-  const skips = [...state.skips.filter((skip) => skip >= content.nextAt!), instant].sort((a, b) => a - b)
+  const skips = [
+    ...state.skips.filter((skip) => isPutOff(skip) || (content.nextAt !== null && skip >= content.nextAt)),
+    instant
+  ].sort((a, b) => a - b)
   if (skips.length > largest) return refused(`no more than ${largest} ticks can be skipped at a time`)
   return Result.succeed(remembered(standing, { skips }, "skip"))
 }
