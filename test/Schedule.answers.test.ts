@@ -10,7 +10,8 @@ import type { InvalidInput } from "../src/Errors.ts"
 import * as Memory from "../src/Memory.ts"
 import * as Run from "../src/Run.ts"
 import * as Schedule from "../src/Schedule.ts"
-import type { SystemDb } from "../src/SystemDb.ts"
+import { SystemDb } from "../src/SystemDb.ts"
+import { contentOf } from "./conformance/fixture.ts"
 import { answers, day, hour, hourly, hours, info, Job, minute, Told, world } from "./support/hourly.ts"
 
 const at = (hours: number) => TestClock.setTime(day + hours * hour)
@@ -254,6 +255,35 @@ describe("schedules under one key", () => {
       })
     ))
 })
+
+it.effect("a schedule that waits and cannot be read any more does not keep the others of its key waiting", () =>
+  world(() =>
+    Effect.gen(function*() {
+      const db = yield* SystemDb
+      const overlap = (mode: "skip" | "bufferOne") => ({ mode, key: "warehouse" })
+      yield* Schedule.create(hourly({ minutes: 90, overlap: overlap("skip") }))
+      yield* Schedule.create(Schedule.make("waits", {
+        workflow: Job,
+        cron: "0 10 1 * * *",
+        context: { minutes: 1 },
+        overlap: overlap("bufferOne")
+      }))
+      yield* at(1)
+      yield* at(1.25)
+      const [row] = yield* db.findSchedules(["waits"])
+      assert.isNotNull(row!.waitingSince)
+      const content = { ...contentOf(row!), state: "{\"failures\":\"many\"}" }
+      yield* db.changeSchedules({
+        id: "odd",
+        schedules: [{ name: "waits", turn: row!.turn, content }],
+        controls: [],
+        entries: [],
+        audits: [{ schedule: "waits", action: "t", actor: "t", source: null, reason: null, before: null, after: null }]
+      })
+      for (let hours = 1.5; hours <= 5; hours += 0.5) yield* at(hours)
+      assert.deepStrictEqual(yield* answers(3.5), ["1 Started Succeeded", "2 Overlapped Live", "3 Started Succeeded"])
+    })
+  ))
 
 it.effect("a backfill keeps the ticks it was planned with, whatever becomes of the timing", () =>
   world(() =>

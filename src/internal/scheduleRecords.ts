@@ -316,11 +316,8 @@ export interface DueSchedule extends
    * order of their ids; empty without a scope. What an earlier schedule of a name started does not count.
    */
   readonly live: ReadonlyArray<LiveRun>
-  /**
-   * The schedule whose starts wait before those of this one: of the others of a shared scope whose starts wait, the first that
-   * does so since earlier, ties by name; null when there is none.
-   */
-  readonly behind: string | null
+  /** The other schedules of its overlap scope whose starts wait since earlier than those of this one, longest first, ties by name. */
+  readonly behind: ReadonlyArray<string>
   /** Runs started with `settle` that have ended, oldest end first (ties by id), at most 100. */
   readonly ended: ReadonlyArray<EndedRun>
 }

@@ -75,7 +75,7 @@ export const dueOf = (row: ScheduleRow, changes: Partial<DueSchedule> = {}): Due
   resumeAt: row.resumeAt,
   overlapTurn: null,
   live: [],
-  behind: null,
+  behind: [],
   ended: [],
   ...changes
 })

@@ -122,18 +122,19 @@ const seeing = (test: Declare) => {
       const { edit, newSchedule, name, overlap, put, seen } = yield* overlapping
       const behind = Effect.forEach(
         ["a", "b", "c", "other"],
-        (suffix) => Effect.map(seen(suffix), ({ behind }) => behind?.slice(name("").length) ?? null)
+        (suffix) =>
+          Effect.map(seen(suffix), ({ behind }) => behind.map((waiting) => waiting.slice(name("").length)).join(" "))
       )
       yield* put(newSchedule("c", { overlap }), newSchedule("other", { overlap: name("other scope") }))
-      assert.deepStrictEqual(yield* behind, [null, null, null, null])
+      assert.deepStrictEqual(yield* behind, ["", "", "", ""])
       yield* edit("b", { waitingSince: t0 + 5 })
-      assert.deepStrictEqual(yield* behind, ["b", null, "b", null])
+      assert.deepStrictEqual(yield* behind, ["b", "", "b", ""])
       yield* edit("c", { waitingSince: t0 + 4 })
-      assert.deepStrictEqual(yield* behind, ["c", "c", null, null])
+      assert.deepStrictEqual(yield* behind, ["c b", "c", "", ""])
       yield* edit("a", { waitingSince: t0 + 4 })
-      assert.deepStrictEqual(yield* behind, [null, "a", "a", null])
+      assert.deepStrictEqual(yield* behind, ["", "a c", "a", ""])
       yield* edit("a", { overlap: null })
-      assert.deepStrictEqual(yield* behind, [null, "c", null, null])
+      assert.deepStrictEqual(yield* behind, ["", "c", "", ""])
     })
   )
 

@@ -63,6 +63,8 @@ class Scheduler {
   readonly #followed = new Set<string>()
   /** Those that were complained about, by revision. */
   #unreadable = new Map<string, number>()
+  /** Those of them whose starts wait. */
+  #stuck: ReadonlySet<string> = new Set()
   #freeze: Control | null = null
   /** Set when what is held may be wrong altogether. */
   stale = false
@@ -107,6 +109,8 @@ class Scheduler {
     const entries = new Map<string, Entry>()
     const unreadable = new Map<string, number>()
     const warnings: Array<string> = []
+    const waiting = rows.filter(({ waitingSince }) => waitingSince !== null)
+    this.#stuck = new Set(waiting.filter((row) => Result.isFailure(this.#entryOf(row))).map(({ name }) => name))
     for (const row of rows) {
       const known = this.#entries.get(row.name)
       const stands = known?.row.turn === row.turn && !known.assumed
@@ -130,7 +134,9 @@ class Scheduler {
   }
 
   #entryOf(row: DueSchedule): Result.Result<Entry, string> {
-    const entry = Result.flatMap(this.#timetables.of(row), (rules) => toEntry(row, rules))
+    // One that nobody here can fire must not be waited for.
+    const behind = row.behind.filter((name) => !this.#stuck.has(name))
+    const entry = Result.flatMap(this.#timetables.of(row), (rules) => toEntry({ ...row, behind }, rules))
     if (Result.isSuccess(entry) && entry.success.follows) this.#followed.add(row.name)
     else this.#followed.delete(row.name)
     return entry

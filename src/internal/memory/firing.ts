@@ -43,15 +43,15 @@ const liveIn = (state: State, scope: string | null): ReadonlyArray<LiveRun> =>
 
 const byWait = (a: Schedule, b: Schedule): number => a.waitingSince! - b.waitingSince! || byCodePoint(a.name, b.name)
 
-const behindOf = (state: State, schedule: Schedule): string | null => {
-  if (schedule.overlap === null) return null
-  const [first] = members(state, schedule.overlap)
+const behindOf = (state: State, schedule: Schedule): ReadonlyArray<string> => {
+  if (schedule.overlap === null) return []
+  return members(state, schedule.overlap)
     .filter((other) =>
       other.name !== schedule.name && other.waitingSince !== null &&
       (schedule.waitingSince === null || byWait(other, schedule) < 0)
     )
     .sort(byWait)
-  return first?.name ?? null
+    .map(({ name }) => name)
 }
 
 const endedOf = (state: State, name: string): ReadonlyArray<EndedRun> =>

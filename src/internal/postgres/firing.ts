@@ -39,12 +39,11 @@ const liveOf = (t: Tables): string =>
   `${t.schedules} m join ${t.runs} r on r.overlap = ${ownScope("m")} and r.created_at >= m.created_at
           where m.overlap = s.overlap and r.${live}`
 
-/** The first schedule whose starts wait before those of the schedule `s` of a shared scope. */
+/** The schedules of the scope whose starts wait before those of the schedule `s`, as a JSON list. */
 const behindOf = (t: Tables): string =>
-  `(select m.name from ${t.schedules} m
+  `(select json_agg(m.name order by m.waiting_since, m.name)::text from ${t.schedules} m
           where m.overlap = s.overlap and m.waiting_since is not null and m.name <> s.name
-            and (s.waiting_since is null or (m.waiting_since, m.name) < (s.waiting_since, s.name))
-          order by m.waiting_since, m.name limit 1)`
+            and (s.waiting_since is null or (m.waiting_since, m.name) < (s.waiting_since, s.name)))`
 
 /** What a decision about the schedule `s` depends on beside its row, which may be none; `unsettled`: whether runs ended. */
 const around = (t: Tables, unsettled: string): string =>

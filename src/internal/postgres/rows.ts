@@ -269,6 +269,6 @@ export const toDue = (row: DueRow): DueSchedule | null =>
     resumeAt: millis(row.resumeAt),
     overlapTurn: row.overlapTurn,
     live: list<LiveRun>(row.live),
-    behind: row.behind,
+    behind: list<string>(row.behind),
     ended: list<EndedRun>(row.ended)
   }

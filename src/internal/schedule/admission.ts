@@ -32,7 +32,7 @@ export class Admission {
   ) {
     this.#schedule = { name, incarnation }
     this.#rule = rule
-    this.#behind = behind
+    this.#behind = behind[0] ?? null
     this.#limits = limits
     this.#unlimited = rule.mode === "allow" && rule.max === null
     // The oldest first, since it is the one to name.

@@ -67,7 +67,7 @@ export function* forecasts(outlook: Outlook): Generator<Forecast, void> {
   let { skipNext } = state
   let stretch = state.stretch
   const subject = {
-    row: { ...row, overlapTurn: null, live: [], ended: [], behind: null },
+    row: { ...row, overlapTurn: null, live: [], ended: [], behind: [] },
     timetable,
     policies,
     state,

@@ -202,7 +202,7 @@ class World {
     return {
       ...this.row,
       overlapTurn: null,
-      behind: null,
+      behind: [],
       live: this.row.overlap === null ? [] : runs.filter((run) => run.counts && isLive(run)).map((run) => ({
         runId: run.id,
         schedule: "s",

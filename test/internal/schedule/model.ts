@@ -147,15 +147,15 @@ export const model = (subject: Subject, { all, dueAt }: Ticks, now: number): Out
       waiting = [...waiting, { tick, cause }]
       return waited ? "waits on" : `waits/${cause}`
     }
-    const first = row.behind === null
+    const first = row.behind.length === 0
       ? live[0] ?? (started[0] === undefined ? undefined : runOf(started[0]))
       : undefined
     const refuses = (reason: string): string =>
       ["Overlapped", reason, first].filter((part) => part !== undefined).join("/")
-    const blocked = row.behind === null ? "Live" : "Waiting"
+    const blocked = row.behind.length === 0 ? "Live" : "Waiting"
     if (isTooLate(tick)) return "Missed/Late"
     if (waited && left <= 0) return "Missed/Ended"
-    const running = row.behind === null ? live.length + started.length : Infinity
+    const running = row.behind.length === 0 ? live.length + started.length : Infinity
     const isSpent = started.length >= left
     switch (overlap) {
       case "allow":
@@ -173,7 +173,7 @@ export const model = (subject: Subject, { all, dueAt }: Ticks, now: number): Out
       }
       case "cancelOther":
         for (const runId of live) cancels.add(runId)
-        if (row.behind !== null) return refuses("Waiting")
+        if (row.behind.length > 0) return refuses("Waiting")
         replaced = [...replaced, ...started]
         started = []
         return makes()
@@ -223,7 +223,7 @@ export const model = (subject: Subject, { all, dueAt }: Ticks, now: number): Out
     const fate = fateOf(stretch, target)
     if (fate.startsWith("start")) return `Coalesced/${instant(target)}/${runOf(target)}`
     if (fate.startsWith("Overlapped")) return fate
-    return row.behind === null ? `Overlapped/Live/${live[0] ?? runOf(started[0]!)}` : "Overlapped/Waiting"
+    return row.behind.length === 0 ? `Overlapped/Live/${live[0] ?? runOf(started[0]!)}` : "Overlapped/Waiting"
   }
 
   const isOut = (): boolean => started.length >= left

@@ -68,7 +68,7 @@ export const subjectOf = (
     pauseReason: null,
     resumeAt: null,
     live: [],
-    behind: null,
+    behind: [],
     ended: [],
     ...given.row
   },
@@ -307,7 +307,7 @@ const act = (subject: Subject, move: Move, now: number): Subject => {
     case "edit":
       return { ...subject, policies: { ...policies, overlap: overlapOf(overlap) } }
     case "behind":
-      return { ...subject, row: { ...row, behind: amount % 2 === 0 ? null : "other" } }
+      return { ...subject, row: { ...row, behind: amount % 2 === 0 ? [] : ["other"] } }
     case "other": {
       const run = { runId: `sched-other-${now}`, schedule: "other", tick: now + amount, createdAt: now - 1 }
       return { ...subject, row: { ...row, live: [...row.live.filter(({ runId }) => runId !== run.runId), run] } }
