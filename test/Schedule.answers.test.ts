@@ -256,6 +256,39 @@ describe("schedules under one key", () => {
     ))
 })
 
+it.effect("a start that waits and becomes too late lets the others of its key go on at once", () =>
+  world(() =>
+    Effect.gen(function*() {
+      const overlap = (mode: "skip" | "bufferOne" | "allow") => ({
+        mode,
+        key: "warehouse",
+        ...mode === "allow" && { max: 20 }
+      })
+      yield* Schedule.create(hourly({ minutes: 9, overlap: overlap("skip") }))
+      yield* Schedule.create(Schedule.make("waits", {
+        workflow: Job,
+        cron: "0 5 1 * * *",
+        context: { minutes: 1 },
+        overlap: overlap("bufferOne"),
+        startDeadline: "2 minutes"
+      }))
+      yield* Schedule.create(Schedule.make("often", {
+        workflow: Job,
+        cron: "30 5-8 1 * * *",
+        context: { minutes: 0 },
+        overlap: overlap("allow")
+      }))
+      for (let seconds = 3_599; seconds <= 3_600 + 540; seconds++) yield* at(seconds / 3_600)
+      assert.deepStrictEqual((yield* answers(2, "waits")).map((answer) => answer.slice(-11)), ["Missed Late"])
+      assert.deepStrictEqual((yield* answers(2, "often")).map((answer) => answer.replace(/^\S+ /, "")), [
+        "Overlapped Waiting",
+        "Overlapped Waiting",
+        "Started Succeeded",
+        "Started Succeeded"
+      ])
+    })
+  ))
+
 it.effect("a schedule that waits and cannot be read any more does not keep the others of its key waiting", () =>
   world(() =>
     Effect.gen(function*() {

@@ -309,7 +309,7 @@ export interface DueSchedule extends
     | "resumeAt"
   >
 {
-  /** The turn of its overlap scope: every start under it raises it. Null without one. */
+  /** The turn of its overlap scope: every start under it raises it, and every change of who waits in it. Null without one. */
   readonly overlapTurn: number | null
   /**
    * All runs that ticks and triggers of the schedules of its overlap scope started and that have not ended, in the code point

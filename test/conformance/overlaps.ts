@@ -163,6 +163,12 @@ const seeing = (test: Declare) => {
       yield* db.cancel((yield* seen("a")).live[0]?.runId ?? "", null)
       yield* edit("b", { context: "2" })
       assert.strictEqual(yield* turn, third)
+      // Who decided on somebody who waits, or on nobody, must look again.
+      yield* edit("b", { waitingSince: t0 })
+      const fourth = yield* turn
+      assert.notStrictEqual(fourth, third)
+      yield* edit("b", { waitingSince: null })
+      assert.notStrictEqual(yield* turn, fourth)
     })
   )
 }

@@ -121,8 +121,10 @@ export const aim = (entry: Entry, now: number, freezes: ReadonlyArray<Freeze>, l
       turn: row.turn,
       at: now,
       live: reliesOnLive ? row.live.map(({ runId }) => runId) : null,
-      // A scope of its own is guarded by the schedule's turn.
-      overlapTurn: reliesOnLive && policies.overlap.key !== null ? row.overlapTurn : null,
+      // A scope of its own is guarded by the schedule's turn. Of a shared one the others have to know who waits.
+      overlapTurn: policies.overlap.key !== null && (reliesOnLive || after.waitingSince !== row.waitingSince)
+        ? row.overlapTurn
+        : null,
       after: { ...after, state: nextState },
       ticks: starts.map(({ cause, tick }) => ofTick(ticking, tick, cause)),
       owner: null,
@@ -157,7 +159,8 @@ export const stepped = (
     ...firing.after,
     revision: firing.after.status === row.status ? row.revision : row.revision + 1,
     turn: fired.turn,
-    overlapTurn: fired.overlapTurn,
+    // Without either nobody has compared who waits in the scope.
+    overlapTurn: firing.overlapTurn === null && fired.runs.length === 0 ? row.overlapTurn : fired.overlapTurn,
     // Ids of one schedule are ASCII with its name, and equal up to the instant.
     started: row.started + fired.runs.length,
     live: live.sort((a, b) => a.runId < b.runId ? -1 : a.runId > b.runId ? 1 : 0),

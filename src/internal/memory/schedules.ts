@@ -50,6 +50,13 @@ const write = (state: State, change: ScheduleChange, now: number): void => {
   const created = new Map<string, Schedule>()
   for (const { content, name } of change.schedules) {
     const before = state.schedules.get(name)
+    const contends = content === null || before?.overlap !== content.overlap ||
+      before.waitingSince !== content.waitingSince
+    if (before !== undefined && contends) {
+      for (const scope of new Set([before.overlap, content?.overlap ?? null])) {
+        if (scope !== null && state.overlapTurns.has(scope)) state.raiseOverlap(scope)
+      }
+    }
     if (content === null) {
       state.schedules.delete(name)
       continue

@@ -141,10 +141,14 @@ export const statements = (t: Tables) => {
         from written i cross join lateral (select ${turn} as turn where i.turn is null) n, holds, clock
         returning name, workflow, context, context_schema, overlap),
       triggers as materialized (select * from ${triggers.table(triggersFirst, "k")}),
+      contended(key) as materialized (
+        select unnest(array[s.overlap, i.overlap]) from ${t.schedules} s join written i on i.name = s.name, holds
+        where s.overlap is distinct from i.overlap or s.waiting_since is distinct from i.waiting_since
+        union select s.overlap from ${t.schedules} s join gone i on i.name = s.name, holds
+        union select s.overlap from inserted s join triggers k on k.schedule = s.name),
       raised as (
         update ${t.overlaps} o set turn = ${turn} from (
-          select o.key from ${t.overlaps} o
-          where o.key in (select s.overlap from inserted s join triggers k on k.schedule = s.name)
+          select o.key from ${t.overlaps} o where o.key in (select key from contended)
           order by o.key for update of o) x
         where o.key = x.key returning o.key),
       started as (

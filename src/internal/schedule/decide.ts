@@ -392,7 +392,7 @@ export const decide = (subject: Subject, now: number, limit: Limits = limits): D
     after: {
       ...pick(stands),
       nextAt,
-      wakeAt: nextAt !== null && pass.spent ? now : wakeAt(ticks, nextAt, remembered),
+      wakeAt: nextAt !== null && pass.spent ? now : wakeAt(ticks, nextAt, remembered, policies),
       waitingSince: waitingSince(subject, admission, now),
       state: {
         ...state,
@@ -410,9 +410,15 @@ export const decide = (subject: Subject, now: number, limit: Limits = limits): D
 export const wakeAt = (
   { dueAt }: Pick<Plan, "dueAt">,
   nextAt: number | null,
-  { putOff }: Pick<State, "putOff">
+  { buffered, putOff }: Pick<State, "buffered" | "putOff">,
+  { startDeadlineMillis }: Pick<Policies, "startDeadlineMillis">
 ): number | null => {
-  const first = Math.min(nextAt === null ? Infinity : dueAt(nextAt), ...putOff.map(({ at }) => at))
+  const [waiting] = buffered
+  // When what waits is too late: others may be waiting behind it.
+  const tooLate = waiting === undefined || startDeadlineMillis === null
+    ? Infinity
+    : waiting.tick + startDeadlineMillis + 1
+  const first = Math.min(nextAt === null ? Infinity : dueAt(nextAt), tooLate, ...putOff.map(({ at }) => at))
   return first === Infinity ? null : first
 }
 

@@ -192,19 +192,19 @@ export const toDefinition = Effect.fnUntraced(function*(
 
 /** Where a cursor and the look at it stand. */
 export const at = (
-  plan: Plan,
+  { plan, policies }: Pick<Read, "plan" | "policies">,
   nextAt: number | null,
-  state: Pick<State.State, "putOff">
-): Pick<ScheduleContent, "nextAt" | "wakeAt"> => ({ nextAt, wakeAt: wakeAt(plan, nextAt, state) })
+  state: Pick<State.State, "buffered" | "putOff">
+): Pick<ScheduleContent, "nextAt" | "wakeAt"> => ({ nextAt, wakeAt: wakeAt(plan, nextAt, state, policies) })
 
 /** A new schedule: Active, with its first tick after `now`. */
 export const fresh = (definition: ScheduleDefinition, now: number): Result.Result<ScheduleContent, Undecodable> =>
-  Result.map(read({ ...definition, incarnation: null, state: "{}" }), ({ plan }) => ({
+  Result.map(read({ ...definition, incarnation: null, state: "{}" }), (read) => ({
     ...definition,
     status: "Active" as const,
     // The store gives it one.
     revision: 1,
-    ...at(plan, plan.next(now), State.initial),
+    ...at(read, read.plan.next(now), State.initial),
     waitingSince: null,
     state: "{}",
     pausedAt: null,

@@ -121,7 +121,7 @@ export const replace = (
     : moved === undefined
     ? content.nextAt ?? next.plan.next(now)
     : moved.nextAt
-  const cursor = at(next.plan, nextAt, state)
+  const cursor = at(next, nextAt, state)
   const isActive = content.status === "Active"
   const changed: ScheduleContent = revised(content, {
     ...definition,

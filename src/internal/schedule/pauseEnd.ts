@@ -33,7 +33,7 @@ export const pauseEnd = (content: ScheduleContent, read: Read, now: number): Pau
   const state = { ...passing(read.state, nextAt), putOff }
   const ended: ScheduleContent = {
     ...content,
-    ...at(plan, nextAt, state),
+    ...at(read, nextAt, state),
     status: "Active",
     waitingSince: state.buffered.length === 0 ? null : now,
     state: encode(state),

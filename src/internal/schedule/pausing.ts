@@ -63,7 +63,7 @@ export const resume = (standing: Standing, catchUp: "latest" | "all" | undefined
   const putOff = caughtUp ? state.putOff : ledger.addPausedPutOff(state.putOff, from, now + 1)
   const next = revised(content, {
     status: "Active",
-    ...at(plan, nextAt, { putOff }),
+    ...at(standing, nextAt, { ...state, putOff }),
     waitingSince: state.buffered.length > 0 ? now : null,
     pausedAt: null,
     pauseReason: null,

@@ -250,6 +250,13 @@ export const model = (subject: Subject, { all, dueAt }: Ticks, now: number): Out
     }
   }
 
+  const soonest = (): number | null => {
+    const tooLate = waiting.length === 0 || policies.startDeadlineMillis === null
+      ? Infinity
+      : waiting[0]!.tick + policies.startDeadlineMillis + 1
+    const at = Math.min(tooLate, nextAt === null ? Infinity : dueAt(nextAt))
+    return at === Infinity ? null : at
+  }
   const hasEnded = left <= 0 && early.length === 0
   const nextAt = hasEnded ? null : ordinary.find((tick) => !decided.has(tick)) ?? null
   const dropped = [...answers.keys()].sort((a, b) => a - b).filter((tick) =>
@@ -265,7 +272,7 @@ export const model = (subject: Subject, { all, dueAt }: Ticks, now: number): Out
     after: {
       status: "Active",
       nextAt,
-      wakeAt: nextAt === null ? null : isOut() ? now : dueAt(nextAt),
+      wakeAt: nextAt !== null && isOut() ? now : soonest(),
       waitingSince: waiting.length === 0
         ? null
         : started.length === 0 && state.buffered.some(({ tick }) => tick === waiting[0]!.tick)
